@@ -1,0 +1,121 @@
+// Variable: a Tensor and the graph that made it. Copies of a Variable are the same Variable.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace heft {
+
+struct Node;  // one recorded operation; autograd/variable.cpp
+
+class Variable {
+ public:
+  Variable() = default;  // undefined
+  // A constant: no gradient flows to it. Implicit, so that Tensors can be operands of differentiable functions.
+  Variable(Tensor value);  // NOLINT(google-explicit-constructor)
+  // A leaf; backward() leaves its gradient in grad(). Throws DTypeError unless f32 or f64 when requires_grad.
+  Variable(Tensor value, bool requires_grad);
+
+  bool defined() const { return impl_ != nullptr; }
+  const Tensor& value() const;
+  const Shape& shape() const { return value().shape(); }
+  std::int64_t size(int axis) const { return value().size(axis); }
+  int rank() const { return value().rank(); }
+  DType dtype() const { return value().dtype(); }
+  Device device() const { return value().device(); }
+
+  // Whether a gradient flows to or through this Variable.
+  bool requires_grad() const;
+  // Freezes or thaws a leaf. Throws AutogradError on the result of an operation.
+  void set_requires_grad(bool requires_grad);
+  bool is_leaf() const;
+
+  // The sum over all backward() calls since zero_grad, of the value's shape and layout.
+  // Throws AutogradError when there is none, naming the Variable.
+  const Tensor& grad() const;
+  bool has_grad() const;
+  void set_grad(Tensor grad);  // same shape and dtype as the value
+  void zero_grad();            // forgets the gradient
+
+  // Replaces a leaf's value (another layout, dtype or device is welcome). Forgets the gradient if those differ.
+  void set_value(Tensor value);
+  // Keeps the logical value, changes the layout it is stored in. Leaves only; the gradient follows.
+  void set_layout_of_value(Tensor same_value);
+  // The same value, cut from the graph.
+  Variable detach() const;
+
+  // A dotted name, for parameters: "layer1.0.conv1.weight". Appears in errors, summaries and state files.
+  const std::string& name() const;
+  void set_name(std::string name);
+
+  // Identity, for keys.
+  const void* id() const { return impl_.get(); }
+  friend bool operator==(const Variable& a, const Variable& b) { return a.impl_ == b.impl_; }
+
+  struct Impl;
+  const std::shared_ptr<Impl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// While one lives, operations of this thread record nothing.
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool previous_;
+};
+bool grad_enabled();
+
+// d root / d leaf for every leaf that requires a gradient, added to its grad(). The root must have one element.
+void backward(const Variable& root);
+// The same with d objective / d root given: any shape, equal to the root's. backward(losses, weights / N) is weighted SGD.
+// The graph is freed as the sweep passes. Throws AutogradError on a second pass over the same graph, on a root that
+// needs no gradient, and where a saved value was changed in place, naming the operation.
+void backward(const Variable& root, const Tensor& seed);
+// Backward sweeps this process has made so far.
+std::uint64_t backward_count();
+
+// ---------------------------------------------------------------------------------------- writing an operation
+
+// A tensor kept for the pullback. Reading it throws AutogradError if its storage was written to since.
+class Saved {
+ public:
+  Saved(Tensor tensor) : tensor_(std::move(tensor)), version_(tensor_.defined() ? tensor_.version() : 0) {}  // NOLINT
+  const Tensor& get() const;
+  operator const Tensor&() const { return get(); }  // NOLINT
+
+ private:
+  Tensor tensor_;
+  std::uint64_t version_;
+};
+
+using Pullback = std::function<Tensor(const Tensor& dy)>;   // d objective / d output -> d objective / d input
+using Tangent = std::function<Tensor(const Tensor& dx)>;    // derivative of the output along dx; forward mode
+
+struct Input {
+  Variable variable;
+  Pullback pullback;
+  Tangent tangent = {};  // optional until forward mode uses it
+};
+
+// The result of an operation: its value, and for each input the pullback. The pullback of an input that needs no gradient
+// is dropped, and with it whatever it captured. A pullback must return its input's shape (checked when it runs).
+Variable record(const char* op, Tensor value, std::vector<Input> inputs);
+
+// For operations whose gradients share work: one pullback that returns a gradient per input. `needed[i]` says whether
+// input i wants one; where it does not, return an undefined Tensor.
+using JointPullback = std::function<std::vector<Tensor>(const Tensor& dy, const std::vector<bool>& needed)>;
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback);
+
+}  // namespace heft

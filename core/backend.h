@@ -1,0 +1,158 @@
+// The one interface a device implements. Every function is given tensors of its own device whose shapes, dtypes and
+// arguments the operation layer (core/ops.h) has already checked, and returns a fresh tensor. Unless a comment says
+// "any layout", inputs arrive contiguous. A backend may return convolution, batch norm, pooling and elementwise
+// results in a layout of its own. Primitives are pure virtual: a missing kernel does not compile. Fused functions
+// have defaults composed of primitives, so that adding one breaks no backend.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "core/random.h"
+#include "core/tensor.h"
+
+namespace heft {
+
+enum class Reduction : std::uint8_t { sum, max, min };
+enum class Distribution : std::uint8_t { uniform, normal };
+
+// Two-dimensional window geometry; element 0 is the vertical axis.
+struct Conv2dGeometry {
+  std::array<std::int64_t, 2> stride{1, 1};
+  std::array<std::int64_t, 2> padding{0, 0};
+  std::array<std::int64_t, 2> dilation{1, 1};
+  std::int64_t groups = 1;
+};
+struct Pool2dGeometry {
+  std::array<std::int64_t, 2> kernel{2, 2};
+  std::array<std::int64_t, 2> stride{2, 2};
+  std::array<std::int64_t, 2> padding{0, 0};
+};
+
+struct ConvWeightGradients {
+  Tensor weight;
+  Tensor bias;  // undefined unless asked for
+};
+struct MaxPoolResult {
+  Tensor output;
+  Tensor where;  // which element won; private to the backend
+};
+struct BatchNormResult {
+  Tensor output;
+  Tensor mean;      // (C)
+  Tensor variance;  // (C), biased: divided by the count
+};
+struct BatchNormGradients {
+  Tensor input;
+  Tensor gamma;
+  Tensor beta;
+};
+
+// Scalars of one optimizer update; formulas in optim/sgd.h and optim/adam.h.
+struct SgdStep {
+  double lr = 0, momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false;
+  bool first = false;  // the momentum buffer starts as the gradient
+};
+struct AdamStep {
+  double lr = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+  bool decoupled = false;  // AdamW: decay the parameter, not the gradient
+  std::int64_t step = 1;   // counted from 1, for the bias corrections
+};
+
+// Functor parameters: at most two doubles.
+using Params = std::array<double, 2>;
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+
+  // ---- movement
+  // Any layout in; row-major (default Layout) or one of this backend's own out.
+  virtual Tensor to_layout(const Tensor& x, const Layout& layout) = 0;
+  virtual void fill(Tensor& x, double value) = 0;               // strided; opaque with value 0 only
+  virtual void copy(const Tensor& source, Tensor& target) = 0;  // strided both, same shape, dtypes may differ
+  virtual Tensor cast(const Tensor& x, DType dtype) = 0;
+
+  // ---- elementwise; `op` is the functor's index in its list. Any layout, equal among the operands.
+  virtual Tensor unary(int op, Params params, const Tensor& x) = 0;
+  virtual Tensor unary_backward(int op, Params params, const Tensor& x, const Tensor& y, const Tensor& dy) = 0;
+  // Strided operands broadcast to one shape; opaque ones have equal shapes and layouts.
+  virtual Tensor binary(int op, const Tensor& a, const Tensor& b) = 0;
+  // Gradient for operand `which` (0: a, 1: b), of y's shape: not yet summed over broadcast axes.
+  virtual Tensor binary_backward(int op, int which, const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& dy) = 0;
+  virtual Tensor compare(int op, const Tensor& a, const Tensor& b) = 0;                      // strided -> bool
+  virtual Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) = 0;       // strided, broadcast
+
+  // ---- along an axis: x is (outer, n, inner)
+  virtual Tensor reduce(Reduction op, const Tensor& x) = 0;  // -> (outer, inner)
+  virtual Tensor argmax(const Tensor& x) = 0;                // -> (outer, inner) i64, the first of equals
+  virtual Tensor softmax(const Tensor& x, bool log) = 0;
+  virtual Tensor softmax_backward(const Tensor& y, const Tensor& dy, bool log) = 0;
+  // index: (k) i64, checked. -> (outer, k, inner); index_add is its adjoint: dy (outer, k, inner) -> (outer, n, inner).
+  virtual Tensor index_select(const Tensor& x, const Tensor& index) = 0;
+  virtual Tensor index_add(const Tensor& dy, const Tensor& index, std::int64_t n) = 0;
+  // index: (outer, k, inner) i64, checked. y[o, j, i] = x[o, index[o, j, i], i]; gather_backward is the adjoint.
+  virtual Tensor gather(const Tensor& x, const Tensor& index) = 0;
+  virtual Tensor gather_backward(const Tensor& dy, const Tensor& index, std::int64_t n) = 0;
+
+  // ---- matrices: a (B, M, K) or (B, K, M) when transposed, b likewise (B, K, N); a batch of 1 broadcasts. -> (B, M, N)
+  virtual Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) = 0;
+
+  // ---- images, (N, C, H, W); x, dy, weight in any layout
+  virtual Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) = 0;
+  virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) = 0;
+  // The weight gradient has `weight`'s layout.
+  virtual ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                                     const Conv2dGeometry& geometry) = 0;
+  // The weight in the layout that conv2d wants for inputs like x, so that a parameter can be kept in it.
+  virtual Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
+  virtual MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) = 0;
+  virtual Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) = 0;
+  virtual Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) = 0;  // padding counts in the mean
+  virtual Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) = 0;
+  virtual BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) = 0;
+  virtual Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                 const Tensor& variance, double eps) = 0;
+  virtual BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                                                 const Tensor& variance, double eps) = 0;
+
+  // ---- random: element i of x depends on (key, i) alone. uniform: [a, b); normal: mean a, deviation b.
+  virtual void random(Tensor& x, Distribution distribution, double a, double b, RandomKey key) = 0;
+
+  // ---- optimizer updates in place; all tensors in the parameter's layout. `velocity` is undefined without momentum.
+  virtual void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) = 0;
+  virtual void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
+                         const AdamStep& step) = 0;
+
+  // ---- fused, with defaults composed of the primitives above
+  // x (N, K), weight (M, K), bias (M) or undefined -> (N, M)
+  virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+};
+
+// Plain templated loops in f32 and f64, always there: the oracle for the others.
+Backend& reference_backend();
+// oneDNN for f32 and the reference for f64; the reference alone when configured with HEFT_ONEDNN=OFF.
+Backend& cpu_backend();
+// Throws DeviceError in a build without CUDA or on a machine without a GPU. Defined in cuda/.
+Backend& cuda_backend();
+
+// The backend that computes on tensors of this device and dtype: the innermost BackendScope's, else the device's.
+Backend& backend_for(Device device, DType dtype);
+inline Backend& backend_for(const Tensor& x) { return backend_for(x.device(), x.dtype()); }
+
+// For as long as it lives, CPU operations of this thread run on `backend`. Used to compare backends.
+class BackendScope {
+ public:
+  explicit BackendScope(Backend& backend);
+  ~BackendScope();
+  BackendScope(const BackendScope&) = delete;
+  BackendScope& operator=(const BackendScope&) = delete;
+
+ private:
+  Backend* previous_;
+};
+
+}  // namespace heft

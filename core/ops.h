@@ -1,0 +1,116 @@
+// Operations on Tensors: they check their arguments, bring layouts in order and call the device's backend. Nothing here
+// records a graph; the functions of the same names on Variables (autograd/) are built on these.
+// Errors: ShapeError, DTypeError, DeviceError, ValueError with the operation's name. Operands must agree in dtype and
+// device; binary operations broadcast like NumPy. Image tensors are (N, C, H, W).
+#pragma once
+
+#include <vector>
+
+#include "core/backend.h"
+#include "core/functors.h"
+#include "core/tensor.h"
+
+namespace heft {
+
+// ---- elementwise, generic in the functor
+Tensor unary_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x);
+Tensor unary_backward_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x, const Tensor& y, const Tensor& dy);
+Tensor binary_op(int op, const char* name, bool keeps_zero, const Tensor& a, const Tensor& b);
+Tensor binary_backward_op(int op, const char* name, bool keeps_zero, int which, const Tensor& a, const Tensor& b, const Tensor& y,
+                          const Tensor& dy);
+Tensor compare_op(int op, const char* name, const Tensor& a, const Tensor& b);
+
+// A functor's fields as parameters, and back.
+template <class F>
+Params pack(const F& f) {
+  static_assert(std::is_empty_v<F> || sizeof(F) <= sizeof(Params));
+  Params params{};
+  if constexpr (!std::is_empty_v<F>) std::copy_n(reinterpret_cast<const double*>(&f), sizeof(F) / sizeof(double), params.begin());
+  return params;
+}
+
+template <class F>
+Tensor unary(const Tensor& x, F f = {}) {
+  return unary_op(fn::IndexOf<F, fn::Unary>::value, F::name, fn::keeps_zero<F>(), pack(f), x);
+}
+template <class F>
+Tensor unary_backward(const Tensor& x, const Tensor& y, const Tensor& dy, F f = {}) {
+  return unary_backward_op(fn::IndexOf<F, fn::Unary>::value, F::name, fn::keeps_zero<F>(), pack(f), x, y, dy);
+}
+template <class F>
+Tensor binary(const Tensor& a, const Tensor& b) {
+  return binary_op(fn::IndexOf<F, fn::Binary>::value, F::name, fn::keeps_zero<F>(), a, b);
+}
+// Of y's shape; sum_to brings it to the operand's.
+template <class F>
+Tensor binary_backward(int which, const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& dy) {
+  return binary_backward_op(fn::IndexOf<F, fn::Binary>::value, F::name, fn::keeps_zero<F>(), which, a, b, y, dy);
+}
+template <class F>
+Tensor compare(const Tensor& a, const Tensor& b) {
+  return compare_op(fn::IndexOf<F, fn::Compare>::value, F::name, a, b);
+}
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary<fn::Add>(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary<fn::Sub>(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary<fn::Mul>(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return binary<fn::Div>(a, b); }
+inline Tensor operator+(const Tensor& a, double c) { return unary(a, fn::AddScalar{c}); }
+inline Tensor operator-(const Tensor& a, double c) { return unary(a, fn::AddScalar{-c}); }
+inline Tensor operator*(const Tensor& a, double c) { return unary(a, fn::MulScalar{c}); }
+inline Tensor operator/(const Tensor& a, double c) { return unary(a, fn::MulScalar{1 / c}); }
+inline Tensor operator*(double c, const Tensor& a) { return a * c; }
+inline Tensor operator-(const Tensor& a) { return unary<fn::Neg>(a); }
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+
+// ---- reductions. No axes: over everything. keep_axes leaves extents of 1.
+Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor mean(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor max(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor min(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor logsumexp(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor argmax(const Tensor& x, int axis = -1);  // i64, the first of equals
+Tensor softmax(const Tensor& x, int axis = -1);
+Tensor log_softmax(const Tensor& x, int axis = -1);
+Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log);
+// Sums the axes along which `shape` was broadcast to x's shape: the adjoint of expand.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+// ---- indexing. Indices are i64 (i32 is converted) and checked: ShapeError names the first bad one.
+Tensor index_select(const Tensor& x, int axis, const Tensor& index);
+Tensor index_add(const Tensor& dy, int axis, const Tensor& index, std::int64_t n);
+Tensor gather(const Tensor& x, int axis, const Tensor& index);
+Tensor gather_backward(const Tensor& dy, int axis, const Tensor& index, std::int64_t n);
+Tensor concat(const std::vector<Tensor>& parts, int axis);
+// before[i] and after[i] elements of `value` around axis i.
+Tensor pad(const Tensor& x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after, double value = 0);
+Tensor one_hot(const Tensor& labels, std::int64_t classes, DType dtype = DType::f32);
+
+// ---- matrices: (..., M, K) x (..., K, N); leading axes broadcast. A matrix at least: no rank-1 operands.
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
+// x (..., K), weight (M, K), bias (M) or undefined -> (..., M)
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+// ---- images
+Shape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
+Shape pool2d_shape(const Shape& x, const Pool2dGeometry& geometry, const char* op);
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dGeometry& geometry = {});
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry);
+ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                           const Conv2dGeometry& geometry);
+Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
+MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
+Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry);
+Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
+Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry);
+BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps);
+Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                       double eps);
+BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                                       const Tensor& variance, double eps);
+
+// True if no element is NaN or infinite.
+bool all_finite(const Tensor& x);
+
+}  // namespace heft
