@@ -100,8 +100,8 @@ class Saved {
   std::uint64_t version_;
 };
 
-using Pullback = std::function<Tensor(const Tensor& dy)>;   // d objective / d output -> d objective / d input
-using Tangent = std::function<Tensor(const Tensor& dx)>;    // derivative of the output along dx; forward mode
+using Pullback = std::function<Tensor(const Tensor& dy)>;  // d objective / d output -> d objective / d input
+using Tangent = std::function<Tensor(const Tensor& dx)>;   // derivative of the output along dx; forward mode
 
 struct Input {
   Variable variable;

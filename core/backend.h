@@ -83,8 +83,8 @@ class Backend {
   virtual Tensor binary(int op, const Tensor& a, const Tensor& b) = 0;
   // Gradient for operand `which` (0: a, 1: b), of y's shape: not yet summed over broadcast axes.
   virtual Tensor binary_backward(int op, int which, const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& dy) = 0;
-  virtual Tensor compare(int op, const Tensor& a, const Tensor& b) = 0;                      // strided -> bool
-  virtual Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) = 0;       // strided, broadcast
+  virtual Tensor compare(int op, const Tensor& a, const Tensor& b) = 0;                 // strided -> bool
+  virtual Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) = 0;  // strided, broadcast
 
   // ---- along an axis: x is (outer, n, inner)
   virtual Tensor reduce(Reduction op, const Tensor& x) = 0;  // -> (outer, inner)
@@ -103,14 +103,16 @@ class Backend {
 
   // ---- images, (N, C, H, W); x, dy, weight in any layout
   virtual Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) = 0;
-  virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) = 0;
+  virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
+                                       const Conv2dGeometry& geometry) = 0;
   // The weight gradient has `weight`'s layout.
   virtual ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                                      const Conv2dGeometry& geometry) = 0;
   // The weight in the layout that conv2d wants for inputs like x, so that a parameter can be kept in it.
   virtual Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
   virtual MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) = 0;
-  virtual Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) = 0;
+  virtual Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x,
+                                     const Pool2dGeometry& geometry) = 0;
   virtual Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) = 0;  // padding counts in the mean
   virtual Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) = 0;
   virtual BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) = 0;

@@ -17,10 +17,10 @@ class Error : public std::runtime_error {
   std::string op_;
 };
 
-#define HEFT_ERROR(Name)   \
+#define HEFT_ERROR(Name)      \
   class Name : public Error { \
-   public:                 \
-    using Error::Error;    \
+   public:                    \
+    using Error::Error;       \
   }
 
 HEFT_ERROR(ShapeError);     // shapes that do not fit together, an axis or index out of range

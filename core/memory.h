@@ -12,11 +12,11 @@
 namespace heft {
 
 struct MemoryStats {
-  std::size_t bytes_in_use = 0;            // held by live tensors (rounded up to the block size)
-  std::size_t peak_bytes_in_use = 0;       // the most there has been since start or reset_peak
-  std::size_t bytes_cached = 0;            // free, kept for the next tensor
-  std::uint64_t allocations = 0;           // blocks given out
-  std::uint64_t system_allocations = 0;    // of these, how many the system had to provide
+  std::size_t bytes_in_use = 0;          // held by live tensors (rounded up to the block size)
+  std::size_t peak_bytes_in_use = 0;     // the most there has been since start or reset_peak
+  std::size_t bytes_cached = 0;          // free, kept for the next tensor
+  std::uint64_t allocations = 0;         // blocks given out
+  std::uint64_t system_allocations = 0;  // of these, how many the system had to provide
 };
 
 // Thread-safe. Blocks are aligned to 64 bytes.
@@ -34,6 +34,8 @@ class Allocator {
 
 // The allocator of a device. Throws DeviceError where the device is not there.
 Allocator& allocator(Device device = Device::cpu());
+// Defined in cuda/. Throws DeviceError in a build without CUDA or on a machine without that GPU.
+Allocator& cuda_allocator(int index);
 
 // Shorthands for allocator(device).
 MemoryStats memory_stats(Device device = Device::cpu());

@@ -4,6 +4,7 @@
 // device; binary operations broadcast like NumPy. Image tensors are (N, C, H, W).
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/backend.h"
@@ -14,10 +15,11 @@ namespace heft {
 
 // ---- elementwise, generic in the functor
 Tensor unary_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x);
-Tensor unary_backward_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x, const Tensor& y, const Tensor& dy);
+Tensor unary_backward_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x, const Tensor& y,
+                         const Tensor& dy);
 Tensor binary_op(int op, const char* name, bool keeps_zero, const Tensor& a, const Tensor& b);
-Tensor binary_backward_op(int op, const char* name, bool keeps_zero, int which, const Tensor& a, const Tensor& b, const Tensor& y,
-                          const Tensor& dy);
+Tensor binary_backward_op(int op, const char* name, bool keeps_zero, int which, const Tensor& a, const Tensor& b,
+                          const Tensor& y, const Tensor& dy);
 Tensor compare_op(int op, const char* name, const Tensor& a, const Tensor& b);
 
 // A functor's fields as parameters, and back.
@@ -25,7 +27,8 @@ template <class F>
 Params pack(const F& f) {
   static_assert(std::is_empty_v<F> || sizeof(F) <= sizeof(Params));
   Params params{};
-  if constexpr (!std::is_empty_v<F>) std::copy_n(reinterpret_cast<const double*>(&f), sizeof(F) / sizeof(double), params.begin());
+  if constexpr (!std::is_empty_v<F>)
+    std::copy_n(reinterpret_cast<const double*>(&f), sizeof(F) / sizeof(double), params.begin());
   return params;
 }
 

@@ -16,8 +16,7 @@
 namespace heft {
 
 // Four 32-bit words from a 128-bit counter and a 64-bit key.
-HEFT_HD inline std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                                       std::array<std::uint32_t, 2> key) {
+HEFT_HD inline std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = std::uint64_t{0xD2511F53} * counter[0];
     const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * counter[2];
@@ -92,9 +91,11 @@ RandomKey next_random_key();
 
 // Tensors of random numbers. Element i depends on (key, i) alone; f32 or f64 (an f64 uniform has the f32's 24 bits).
 // `key` defaults to next_random_key().
-Tensor random_uniform(const Shape& shape, double low = 0, double high = 1, DType dtype = DType::f32, Device device = Device::cpu());
+Tensor random_uniform(const Shape& shape, double low = 0, double high = 1, DType dtype = DType::f32,
+                      Device device = Device::cpu());
 Tensor random_uniform(const Shape& shape, double low, double high, DType dtype, Device device, RandomKey key);
-Tensor random_normal(const Shape& shape, double mean = 0, double deviation = 1, DType dtype = DType::f32, Device device = Device::cpu());
+Tensor random_normal(const Shape& shape, double mean = 0, double deviation = 1, DType dtype = DType::f32,
+                     Device device = Device::cpu());
 Tensor random_normal(const Shape& shape, double mean, double deviation, DType dtype, Device device, RandomKey key);
 
 }  // namespace heft

@@ -1,0 +1,153 @@
+#include "core/op_support.h"
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+void check_images(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  if (!is_floating(x.dtype())) throw_dtype(op, "f32 or f64", x.dtype());
+  check<ShapeError>(x.rank() == 4, op, "expected images of shape (N, C, H, W); got {}", x.shape());
+  check<ShapeError>(x.numel() > 0, op, "expected at least one element; got {}", x.shape());
+}
+
+void check_gradient(const char* op, const Tensor& dy, const Shape& expected) {
+  check_defined(op, dy);
+  check<ShapeError>(dy.shape() == expected, op, "expected a gradient of shape {}; got {}", expected, dy.shape());
+}
+
+void check_per_channel(const char* op, const char* what, const Tensor& x, const Tensor& p) {
+  check_operands(op, x, p);
+  check<ShapeError>(p.shape() == Shape{x.size(1)}, op, "expected {} of shape ({},) for input {}; got {}", what, x.size(1),
+                    x.shape(), p.shape());
+}
+
+}  // namespace
+
+Shape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+  const char* op = "conv2d";
+  check<ShapeError>(x.rank() == 4, op, "expected images of shape (N, C, H, W); got {}", x);
+  check<ShapeError>(weight.rank() == 4, op, "expected a weight of shape (O, C / groups, kh, kw); got {}", weight);
+  check(g.groups >= 1, op, "expected at least one group; got {}", g.groups);
+  check<ShapeError>(weight[1] * g.groups == x[1], op, "expected input with {} channels (weight is {}), got {}",
+                    weight[1] * g.groups, weight, x);
+  check<ShapeError>(weight[0] % g.groups == 0, op, "expected output channels divisible by {} groups; weight is {}", g.groups,
+                    weight);
+  std::array<std::int64_t, 2> out{};
+  for (int i = 0; i < 2; ++i) {
+    const auto k = static_cast<std::size_t>(i);
+    check(g.stride[k] >= 1 && g.padding[k] >= 0 && g.dilation[k] >= 1, op,
+          "expected stride >= 1, padding >= 0 and dilation >= 1; got {}, {} and {}", g.stride[k], g.padding[k], g.dilation[k]);
+    const std::int64_t window = g.dilation[k] * (weight[2 + i] - 1) + 1, room = x[2 + i] + 2 * g.padding[k];
+    check<ShapeError>(window <= room, op, "expected a window within the padded input; got kernel {} on {} with padding {}",
+                      weight, x, g.padding[k]);
+    out[k] = (room - window) / g.stride[k] + 1;
+  }
+  return {x[0], weight[0], out[0], out[1]};
+}
+
+Shape pool2d_shape(const Shape& x, const Pool2dGeometry& g, const char* op) {
+  check<ShapeError>(x.rank() == 4, op, "expected images of shape (N, C, H, W); got {}", x);
+  std::array<std::int64_t, 2> out{};
+  for (int i = 0; i < 2; ++i) {
+    const auto k = static_cast<std::size_t>(i);
+    check(g.kernel[k] >= 1 && g.stride[k] >= 1 && g.padding[k] >= 0 && 2 * g.padding[k] <= g.kernel[k], op,
+          "expected kernel >= 1, stride >= 1 and 0 <= padding <= kernel / 2; got {}, {} and {}", g.kernel[k], g.stride[k],
+          g.padding[k]);
+    check<ShapeError>(g.kernel[k] <= x[2 + i] + 2 * g.padding[k], op,
+                      "expected a window within the padded input; got kernel {} on {}", g.kernel[k], x);
+    out[k] = (x[2 + i] + 2 * g.padding[k] - g.kernel[k]) / g.stride[k] + 1;
+  }
+  return {x[0], x[1], out[0], out[1]};
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+  check_images("conv2d", x);
+  check_operands("conv2d", x, weight);
+  conv2d_shape(x.shape(), weight.shape(), geometry);
+  if (bias.defined()) {
+    check_operands("conv2d", x, bias);
+    check<ShapeError>(bias.shape() == Shape{weight.size(0)}, "conv2d", "expected a bias of shape ({},); got {}", weight.size(0),
+                      bias.shape());
+  }
+  Backend& backend = backend_for(x);
+  return backend.conv2d(native(x, backend), native(weight, backend), bias.defined() ? bias.contiguous() : bias, geometry);
+}
+
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) {
+  check_operands("conv2d", dy, weight);
+  check_gradient("conv2d", dy, conv2d_shape(x_shape, weight.shape(), geometry));
+  Backend& backend = backend_for(dy);
+  return backend.conv2d_backward_input(native(dy, backend), native(weight, backend), x_shape, geometry);
+}
+
+ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                           const Conv2dGeometry& geometry) {
+  check_operands("conv2d", dy, x);
+  check_gradient("conv2d", dy, conv2d_shape(x.shape(), weight.shape(), geometry));
+  Backend& backend = backend_for(dy);
+  return backend.conv2d_backward_weight(native(dy, backend), native(x, backend), native(weight, backend), want_bias, geometry);
+}
+
+Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
+  Backend& backend = backend_for(x);
+  return backend.conv2d_prepare_weight(native(weight, backend), native(x, backend), geometry);
+}
+
+MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
+  check_images("max_pool2d", x);
+  pool2d_shape(x.shape(), geometry, "max_pool2d");
+  Backend& backend = backend_for(x);
+  return backend.max_pool2d(native(x, backend), geometry);
+}
+
+Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) {
+  check_gradient("max_pool2d", dy, pool2d_shape(x.shape(), geometry, "max_pool2d"));
+  Backend& backend = backend_for(dy);
+  return backend.max_pool2d_backward(native(dy, backend), where, native(x, backend), geometry);
+}
+
+Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
+  check_images("avg_pool2d", x);
+  pool2d_shape(x.shape(), geometry, "avg_pool2d");
+  Backend& backend = backend_for(x);
+  return backend.avg_pool2d(native(x, backend), geometry);
+}
+
+Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) {
+  check_gradient("avg_pool2d", dy, pool2d_shape(x.shape(), geometry, "avg_pool2d"));
+  Backend& backend = backend_for(dy);
+  return backend.avg_pool2d_backward(native(dy, backend), native(x, backend), geometry);
+}
+
+BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  check_images("batch_norm", x);
+  check_per_channel("batch_norm", "gamma", x, gamma);
+  check_per_channel("batch_norm", "beta", x, beta);
+  check(x.numel() / x.size(1) > 1, "batch_norm", "expected more than one value per channel when training; got {}", x.shape());
+  Backend& backend = backend_for(x);
+  return backend.batch_norm_train(native(x, backend), gamma.contiguous(), beta.contiguous(), eps);
+}
+
+Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                       double eps) {
+  check_images("batch_norm", x);
+  check_per_channel("batch_norm", "gamma", x, gamma);
+  check_per_channel("batch_norm", "beta", x, beta);
+  check_per_channel("batch_norm", "a mean", x, mean);
+  check_per_channel("batch_norm", "a variance", x, variance);
+  Backend& backend = backend_for(x);
+  return backend.batch_norm_eval(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
+                                 variance.contiguous(), eps);
+}
+
+BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                                       const Tensor& variance, double eps) {
+  check_operands("batch_norm", dy, x);
+  check_gradient("batch_norm", dy, x.shape());
+  Backend& backend = backend_for(x);
+  return backend.batch_norm_backward(native(dy, backend), native(x, backend), gamma.contiguous(), mean.contiguous(),
+                                     variance.contiguous(), eps);
+}
+
+}  // namespace heft
