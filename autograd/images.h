@@ -1,0 +1,19 @@
+// Differentiable operations on images, (N, C, H, W).
+#pragma once
+
+#include "autograd/variable.h"
+#include "core/backend.h"
+
+namespace heft {
+
+// weight (O, C / groups, kh, kw), bias (O) or undefined -> (N, O, H', W'),
+// H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1. Cross-correlation, as everywhere in deep learning.
+// A leaf weight is moved to the layout the backend wants on its first use; its logical value does not change.
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias = {}, const Conv2dGeometry& geometry = {});
+Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry);
+Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry);  // padding counts in the mean
+// (N, C, H, W) -> (N, C, height, width). The input's extents must be divisible by the output's (ShapeError otherwise).
+Variable adaptive_avg_pool2d(const Variable& x, std::int64_t height, std::int64_t width);
+Variable global_avg_pool2d(const Variable& x);  // -> (N, C, 1, 1)
+
+}  // namespace heft

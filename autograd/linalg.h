@@ -1,0 +1,13 @@
+// Differentiable matrix products.
+#pragma once
+
+#include "autograd/variable.h"
+
+namespace heft {
+
+// (..., M, K) x (..., K, N) -> (..., M, N); leading axes broadcast.
+Variable matmul(const Variable& a, const Variable& b);
+// x (..., K), weight (M, K), bias (M) or undefined -> (..., M): x weight^T + bias.
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {});
+
+}  // namespace heft
