@@ -14,7 +14,7 @@
 namespace heft {
 
 // Names are dotted paths, as in PyTorch's state_dict: "layer1.0.conv1.weight". A parameter or module that is reachable
-// twice (shared weights) is listed once, under its first name. Lists are depth first, in order of registration.
+// twice (shared weights) is listed once, under its first name. Lists are depth first, a module's own before those within.
 class Module {
  public:
   Module() = default;
