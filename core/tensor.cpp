@@ -151,8 +151,8 @@ Tensor Tensor::view(const Shape& shape, const Shape::Strides& strides, std::int6
   return t;
 }
 
-Tensor Tensor::reshape(const std::vector<std::int64_t>& extents) const {
-  std::vector<std::int64_t> known = extents;
+Tensor Tensor::reshape(std::span<const std::int64_t> extents) const {
+  std::vector<std::int64_t> known(extents.begin(), extents.end());
   const auto open = std::find(known.begin(), known.end(), -1);
   if (open != known.end()) {
     *open = 1;

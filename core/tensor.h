@@ -6,11 +6,13 @@
 #include <initializer_list>
 #include <iosfwd>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/device.h"
 #include "core/dtype.h"
+#include "core/error.h"
 #include "core/layout.h"
 #include "core/memory.h"
 #include "core/shape.h"
@@ -71,7 +73,11 @@ class Tensor {
   Tensor astype(DType dtype) const;
 
   // One extent may be -1: what is left. A view if strides allow, else a copy.
-  Tensor reshape(const std::vector<std::int64_t>& extents) const;
+  Tensor reshape(std::span<const std::int64_t> extents) const;
+  Tensor reshape(std::initializer_list<std::int64_t> extents) const {
+    return reshape(std::span(extents.begin(), extents.size()));
+  }
+  Tensor reshape(const std::vector<std::int64_t>& extents) const { return reshape(std::span<const std::int64_t>(extents)); }
   Tensor reshape(const Shape& shape) const;
   Tensor flatten(int first_axis = 0) const;  // axes from first_axis on become one
   // Elements begin, begin + step, ... below end along `axis`; begin and end may be negative and are clamped.
