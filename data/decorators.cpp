@@ -1,0 +1,138 @@
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+#include "core/random.h"
+#include "data/dataset.h"
+
+namespace heft::data {
+
+namespace {
+
+void check_position(const char* op, std::int64_t position, std::int64_t size) {
+  check<ShapeError>(position >= 0 && position < size, op, "expected a position in [0, {}); got {}", size, position);
+}
+
+DatasetPtr checked(DatasetPtr dataset, const char* op) {
+  check(dataset != nullptr, op, "expected a data set; got a null pointer");
+  return dataset;
+}
+
+// What a decorator passes on unless it has its own answer.
+class Around : public Dataset {
+ public:
+  Around(DatasetPtr base, const char* op) : base_(checked(std::move(base), op)) {}
+  std::int64_t size() const override { return base_->size(); }
+  std::int64_t classes() const override { return base_->classes(); }
+  std::int64_t source_size() const override { return base_->source_size(); }
+  std::vector<std::string> class_names() const override { return base_->class_names(); }
+
+ protected:
+  const Dataset& base() const { return *base_; }
+
+ private:
+  DatasetPtr base_;
+};
+
+class Subset : public Around {
+ public:
+  Subset(DatasetPtr base, std::vector<std::int64_t> positions)
+      : Around(std::move(base), "subset"), positions_(std::move(positions)) {
+    for (const std::int64_t position : positions_) check_position("subset", position, this->base().size());
+  }
+  std::int64_t size() const override { return static_cast<std::int64_t>(positions_.size()); }
+  Sample get(std::int64_t position) const override { return base().get(inner(position)); }
+  std::vector<std::int64_t> labels() const override {
+    std::vector<std::int64_t> all = base().labels(), out;
+    for (const std::int64_t position : positions_) out.push_back(all[static_cast<std::size_t>(position)]);
+    return out;
+  }
+  Batch get_batch(std::span<const std::int64_t> positions) const override {
+    std::vector<std::int64_t> inner_positions;
+    for (const std::int64_t position : positions) inner_positions.push_back(inner(position));
+    return base().get_batch(inner_positions);
+  }
+
+ private:
+  std::int64_t inner(std::int64_t position) const {
+    check_position("subset", position, size());
+    return positions_[static_cast<std::size_t>(position)];
+  }
+  std::vector<std::int64_t> positions_;
+};
+
+class Mapped : public Around {
+ public:
+  Mapped(DatasetPtr base, std::function<Sample(Sample)> function)
+      : Around(std::move(base), "map"), function_(std::move(function)) {
+    check(function_ != nullptr, "map", "expected a function; got an empty one");
+  }
+  Sample get(std::int64_t position) const override { return function_(base().get(position)); }
+
+ private:
+  std::function<Sample(Sample)> function_;
+};
+
+class Concatenated : public Dataset {
+ public:
+  explicit Concatenated(std::vector<DatasetPtr> parts) : parts_(std::move(parts)) {
+    check(!parts_.empty(), "concat", "expected at least one data set; got none");
+    for (const DatasetPtr& part : parts_) {
+      checked(part, "concat");
+      check(part->classes() == classes(), "concat", "expected data sets with as many classes; got {} and {}", classes(),
+            part->classes());
+      ends_.push_back(size() + part->size());
+    }
+  }
+  std::int64_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
+  std::int64_t classes() const override { return parts_.front()->classes(); }
+  std::vector<std::string> class_names() const override { return parts_.front()->class_names(); }
+  std::int64_t source_size() const override {
+    std::int64_t total = 0;
+    for (const DatasetPtr& part : parts_) total += part->source_size();
+    return total;
+  }
+  std::vector<std::int64_t> labels() const override {
+    std::vector<std::int64_t> out;
+    for (const DatasetPtr& part : parts_) {
+      const std::vector<std::int64_t> labels = part->labels();
+      out.insert(out.end(), labels.begin(), labels.end());
+    }
+    return out;
+  }
+  Sample get(std::int64_t position) const override {
+    check_position("concat", position, size());
+    std::int64_t begin = 0, index = 0;
+    std::size_t part = 0;
+    for (; position >= ends_[part]; ++part) {
+      begin = ends_[part];
+      index += parts_[part]->source_size();
+    }
+    Sample sample = parts_[part]->get(position - begin);
+    sample.index += index;
+    return sample;
+  }
+
+ private:
+  std::vector<DatasetPtr> parts_;
+  std::vector<std::int64_t> ends_;
+};
+
+}  // namespace
+
+DatasetPtr subset(DatasetPtr dataset, std::vector<std::int64_t> positions) {
+  return std::make_shared<Subset>(std::move(dataset), std::move(positions));
+}
+
+DatasetPtr shuffled(DatasetPtr dataset, std::uint64_t seed) {
+  const std::int64_t size = checked(dataset, "shuffled")->size();
+  return subset(std::move(dataset), random_permutation(size, {.seed = seed, .stream = stream_of("data.shuffled")}));
+}
+
+DatasetPtr map(DatasetPtr dataset, std::function<Sample(Sample)> function) {
+  return std::make_shared<Mapped>(std::move(dataset), std::move(function));
+}
+
+DatasetPtr concat(std::vector<DatasetPtr> parts) { return std::make_shared<Concatenated>(std::move(parts)); }
+
+}  // namespace heft::data
