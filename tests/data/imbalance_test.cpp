@@ -89,8 +89,8 @@ TEST_CASE("long tail: options outside their domain", "[data][imbalance]") {
   CHECK(contains(message({.ratio = 1.5}), "got 1.5"));
   CHECK(contains(message({.ratio = std::nan("")}), "got nan"));
   CHECK(contains(message({.ratio = 0.001}), "leaves every class an image"));
-  CHECK(contains(message({.order = Counts{0, 1}}), "each of 3 classes once; got (0, 1)"));
-  CHECK(contains(message({.order = Counts{0, 1, 1}}), "each of 3 classes once"));
+  CHECK(contains(message({.ratio = 0.1, .order = Counts{0, 1}}), "each of 3 classes once; got (0, 1)"));
+  CHECK(contains(message({.ratio = 0.1, .order = Counts{0, 1, 1}}), "each of 3 classes once"));
   CHECK_THROWS_AS(long_tailed(balanced(50, 1)), heft::ValueError);
   CHECK_THROWS_AS(long_tailed(heft::data::subset(full, {0, 1})), heft::ValueError);  // class 2 is empty
   CHECK_THROWS_AS(long_tailed(nullptr), heft::ValueError);
