@@ -110,6 +110,7 @@ class Backend {
                                                      const Conv2dGeometry& geometry) = 0;
   // The weight in the layout that conv2d wants for inputs like x, so that a parameter can be kept in it.
   virtual Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
+  // The gradients of pooling read the form of x (shape, dtype, layout), never its values.
   virtual MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) = 0;
   virtual Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x,
                                      const Pool2dGeometry& geometry) = 0;

@@ -1,0 +1,129 @@
+#include "autograd/elementwise.h"
+
+#include "core/check.h"
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+// A derivative is diagonal, so the same function is pullback and tangent. It is computed from the output where that
+// suffices, because the output lives on anyway as the next operation's input.
+template <class F>
+Variable from_output(const Variable& x, F f = {}) {
+  const Tensor y = unary(x.value(), f);
+  const auto derivative = [f, y = Saved(y)](const Tensor& d) { return unary_backward(y.get(), y.get(), d, f); };
+  return record(F::name, y, {{x, derivative, derivative}});
+}
+
+template <class F>
+Variable from_input(const Variable& x, F f = {}) {
+  const auto derivative = [f, x = Saved(x.value())](const Tensor& d) { return unary_backward(x.get(), x.get(), d, f); };
+  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}});
+}
+
+template <class F>
+Variable constant_slope(const Variable& x, F f = {}) {
+  const auto derivative = [f](const Tensor& d) { return unary_backward(d, d, d, f); };
+  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}});
+}
+
+// For functors whose derivatives read the operands but not the result: dy stands in for it.
+template <class F>
+Variable from_operands(const Variable& a, const Variable& b) {
+  const auto pullback = [&](int which, const Shape& shape) {
+    return [which, shape, a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy) {
+      return sum_to(binary_backward<F>(which, a.get(), b.get(), dy, dy), shape);
+    };
+  };
+  return record(F::name, binary<F>(a.value(), b.value()), {{a, pullback(0, a.shape())}, {b, pullback(1, b.shape())}});
+}
+
+}  // namespace
+
+Variable add(const Variable& a, const Variable& b) {
+  const Tensor y = a.value() + b.value();
+  const auto spread = [shape = y.shape()](const Tensor& d) { return d.expand(shape); };
+  return record("add", y,
+                {{a, [shape = a.shape()](const Tensor& dy) { return sum_to(dy, shape); }, spread},
+                 {b, [shape = b.shape()](const Tensor& dy) { return sum_to(dy, shape); }, spread}});
+}
+
+Variable sub(const Variable& a, const Variable& b) {
+  const Tensor y = a.value() - b.value();
+  return record("sub", y,
+                {{a, [shape = a.shape()](const Tensor& dy) { return sum_to(dy, shape); },
+                  [shape = y.shape()](const Tensor& d) { return d.expand(shape); }},
+                 {b, [shape = b.shape()](const Tensor& dy) { return -sum_to(dy, shape); },
+                  [shape = y.shape()](const Tensor& d) { return (-d).expand(shape); }}});
+}
+
+Variable mul(const Variable& a, const Variable& b) {
+  return record("mul", a.value() * b.value(),
+                {{a, [b = Saved(b.value()), shape = a.shape()](const Tensor& dy) { return sum_to(dy * b, shape); },
+                  [b = Saved(b.value())](const Tensor& d) { return d * b; }},
+                 {b, [a = Saved(a.value()), shape = b.shape()](const Tensor& dy) { return sum_to(dy * a, shape); },
+                  [a = Saved(a.value())](const Tensor& d) { return a * d; }}});
+}
+
+Variable div(const Variable& a, const Variable& b) {
+  const Tensor y = a.value() / b.value();
+  return record(
+      "div", y,
+      {{a, [b = Saved(b.value()), shape = a.shape()](const Tensor& dy) { return sum_to(dy / b, shape); },
+        [b = Saved(b.value())](const Tensor& d) { return d / b; }},
+       {b, [b = Saved(b.value()), y = Saved(y), shape = b.shape()](const Tensor& dy) { return sum_to(-(dy * y / b), shape); },
+        [b = Saved(b.value()), y = Saved(y)](const Tensor& d) { return -(d * y / b); }}});
+}
+
+Variable pow(const Variable& a, const Variable& b) {
+  const Tensor y = binary<fn::Pow>(a.value(), b.value());
+  const auto pullback = [&](int which, const Shape& shape) {
+    return [which, shape, a = Saved(a.value()), b = Saved(b.value()), y = Saved(y)](const Tensor& dy) {
+      return sum_to(binary_backward<fn::Pow>(which, a, b, y, dy), shape);
+    };
+  };
+  return record("pow", y, {{a, pullback(0, a.shape())}, {b, pullback(1, b.shape())}});
+}
+
+Variable maximum(const Variable& a, const Variable& b) { return from_operands<fn::Maximum>(a, b); }
+Variable minimum(const Variable& a, const Variable& b) { return from_operands<fn::Minimum>(a, b); }
+
+Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
+  const Tensor zero = Tensor::zeros(Shape{}, a.dtype(), a.device());
+  return record("where", where(condition, a.value(), b.value()),
+                {{a,
+                  [condition = Saved(condition), zero, shape = a.shape()](const Tensor& dy) {
+                    return sum_to(where(condition, dy, zero), shape);
+                  },
+                  [condition = Saved(condition), zero](const Tensor& d) { return where(condition, d, zero); }},
+                 {b,
+                  [condition = Saved(condition), zero, shape = b.shape()](const Tensor& dy) {
+                    return sum_to(where(condition, zero, dy), shape);
+                  },
+                  [condition = Saved(condition), zero](const Tensor& d) { return where(condition, zero, d); }}});
+}
+
+Variable neg(const Variable& x) { return constant_slope<fn::Neg>(x); }
+Variable exp(const Variable& x) { return from_output<fn::Exp>(x); }
+Variable log(const Variable& x) { return from_input<fn::Log>(x); }
+Variable log1p(const Variable& x) { return from_input<fn::Log1p>(x); }
+Variable sqrt(const Variable& x) { return from_output<fn::Sqrt>(x); }
+Variable abs(const Variable& x) { return from_input<fn::Abs>(x); }
+Variable relu(const Variable& x) { return from_output<fn::Relu>(x); }
+Variable leaky_relu(const Variable& x, double slope) { return from_input(x, fn::LeakyRelu{slope}); }
+Variable gelu(const Variable& x) { return from_input<fn::Gelu>(x); }
+Variable silu(const Variable& x) { return from_input<fn::Silu>(x); }
+Variable sigmoid(const Variable& x) { return from_output<fn::Sigmoid>(x); }
+Variable tanh(const Variable& x) { return from_output<fn::Tanh>(x); }
+Variable softplus(const Variable& x) { return from_input<fn::Softplus>(x); }
+
+Variable clamp(const Variable& x, double low, double high) {
+  check(low <= high, "clamp", "expected low <= high; got {} and {}", low, high);
+  return from_input(x, fn::Clamp{low, high});
+}
+
+Variable pow(const Variable& x, double exponent) { return from_input(x, fn::PowScalar{exponent}); }
+Variable add(const Variable& x, double c) { return constant_slope(x, fn::AddScalar{c}); }
+Variable mul(const Variable& x, double c) { return constant_slope(x, fn::MulScalar{c}); }
+
+}  // namespace heft

@@ -1,0 +1,76 @@
+#include "autograd/images.h"
+
+#include "core/check.h"
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+// A parameter in training is moved to the backend's layout once, whatever batch sizes follow. A constant or an
+// evaluation changes nothing, so that threads can evaluate one network together.
+const Tensor& prepare(const Variable& weight, const Tensor& x, const Conv2dGeometry& geometry) {
+  if (grad_enabled() && weight.is_leaf() && weight.requires_grad() && !weight.value().is_opaque()) {
+    const Tensor prepared = conv2d_prepare_weight(weight.value(), x, geometry);
+    if (prepared.is_opaque()) Variable(weight).set_layout_of_value(prepared);
+  }
+  return weight.value();
+}
+
+// What a pooling's pullback needs of its input: the form, not the values.
+struct Form {
+  explicit Form(const Tensor& x) : shape(x.shape()), dtype(x.dtype()), device(x.device()), layout(x.layout()) {}
+  Tensor empty() const { return Tensor::empty(shape, dtype, device, layout); }
+  Shape shape;
+  DType dtype;
+  Device device;
+  Layout layout;
+};
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dGeometry& geometry) {
+  conv2d_shape(x.shape(), weight.shape(), geometry);
+  const Tensor& w = prepare(weight, x.value(), geometry);
+  const bool want_weight = weight.requires_grad();
+  return record("conv2d", conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry), {x, weight, bias},
+                [x = Saved(want_weight ? x.value() : Tensor{}), w = Saved(w), shape = x.shape(), geometry](
+                    const Tensor& dy, const std::vector<bool>& needed) {
+                  std::vector<Tensor> grads(3);
+                  if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
+                  if (needed[1]) {
+                    const ConvWeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
+                    grads[1] = both.weight, grads[2] = both.bias;
+                  } else if (needed[2]) {
+                    grads[2] = sum(dy, {0, 2, 3});
+                  }
+                  return grads;
+                });
+}
+
+Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
+  const MaxPoolResult result = max_pool2d(x.value(), geometry);
+  return record("max_pool2d", result.output,
+                {{x, [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dy) {
+                    return max_pool2d_backward(dy, where, form.empty(), geometry);
+                  }}});
+}
+
+Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
+  return record(
+      "avg_pool2d", avg_pool2d(x.value(), geometry),
+      {{x, [form = Form(x.value()), geometry](const Tensor& dy) { return avg_pool2d_backward(dy, form.empty(), geometry); },
+        [geometry](const Tensor& dx) { return avg_pool2d(dx, geometry); }}});
+}
+
+Variable adaptive_avg_pool2d(const Variable& x, std::int64_t height, std::int64_t width) {
+  const char* op = "adaptive_avg_pool2d";
+  check<ShapeError>(x.rank() == 4, op, "expected images of shape (N, C, H, W); got {}", x.shape());
+  check<ShapeError>(height >= 1 && width >= 1 && x.size(2) % height == 0 && x.size(3) % width == 0, op,
+                    "expected an output whose extents divide the input's; got {} x {} for {}", height, width, x.shape());
+  const std::array<std::int64_t, 2> window{x.size(2) / height, x.size(3) / width};
+  return avg_pool2d(x, {.kernel = window, .stride = window});
+}
+
+Variable global_avg_pool2d(const Variable& x) { return adaptive_avg_pool2d(x, 1, 1); }
+
+}  // namespace heft

@@ -1,0 +1,117 @@
+#include "autograd/norm.h"
+
+#include "autograd/shape_ops.h"
+#include "core/check.h"
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+void check_statistics(const Variable& x, const Tensor& mean, const Tensor& variance) {
+  const char* op = "batch_norm";
+  check<ShapeError>(x.rank() == 4, op, "expected input of shape (N, C, H, W) or (N, C); got {}", x.shape());
+  check(mean.defined() && variance.defined(), op, "expected running statistics; got undefined tensors");
+  check<ShapeError>(mean.shape() == Shape{x.size(1)} && variance.shape() == Shape{x.size(1)}, op,
+                    "expected running statistics of shape ({},) for input {}; got {} and {}", x.size(1), x.shape(),
+                    mean.shape(), variance.shape());
+}
+
+// running = (1 - momentum) running + momentum batch
+void blend(Tensor& running, const Tensor& batch, double momentum) {
+  running.copy_(running * (1 - momentum) + batch * momentum);
+}
+
+Variable batch_norm_train(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
+                          Tensor& running_variance, double momentum, double eps) {
+  const BatchNormResult r = batch_norm_train(x.value(), gamma.value(), beta.value(), eps);
+  const double n = static_cast<double>(x.value().numel() / x.size(1));
+  blend(running_mean, r.mean, momentum);
+  blend(running_variance, r.variance * (n / (n - 1)), momentum);
+  return record("batch_norm", r.output, {x, gamma, beta},
+                [x = Saved(x.value()), gamma = Saved(gamma.value()), mean = r.mean, variance = r.variance, eps](
+                    const Tensor& dy, const std::vector<bool>&) {
+                  const BatchNormGradients g = batch_norm_backward(dy, x, gamma, mean, variance, eps);
+                  return std::vector<Tensor>{g.input, g.gamma, g.beta};
+                });
+}
+
+// With constant statistics the operation is affine in x, so its derivative is itself without the shifts.
+Variable batch_norm_eval(const Variable& x, const Variable& gamma, const Variable& beta, const Tensor& mean,
+                         const Tensor& variance, double eps) {
+  const Tensor zero = Tensor::zeros_like(mean), one = Tensor::ones(mean.shape(), mean.dtype(), mean.device());
+  const auto scale = [=, gamma = Saved(gamma.value()), variance = Saved(variance)](const Tensor& d) {
+    return batch_norm_eval(d, gamma, zero, zero, variance, eps);
+  };
+  return record("batch_norm", batch_norm_eval(x.value(), gamma.value(), beta.value(), mean, variance, eps),
+                {{x, scale, scale},
+                 {gamma,
+                  [=, x = Saved(x.value()), mean = Saved(mean), variance = Saved(variance)](const Tensor& dy) {
+                    return sum(dy * batch_norm_eval(x, one, zero, mean, variance, eps), {0, 2, 3});
+                  }},
+                 {beta, [](const Tensor& dy) {
+                    return sum(dy, {0, 2, 3});
+                  }}});
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
+                    Tensor& running_variance, bool training, double momentum, double eps) {
+  if (x.rank() == 2) {
+    const std::int64_t n = x.size(0), c = x.size(1);
+    return reshape(batch_norm(reshape(x, {n, c, 1, 1}), gamma, beta, running_mean, running_variance, training, momentum, eps),
+                   {n, c});
+  }
+  check_statistics(x, running_mean, running_variance);
+  check(momentum >= 0 && momentum <= 1, "batch_norm", "expected 0 <= momentum <= 1; got {}", momentum);
+  check(eps > 0, "batch_norm", "expected eps > 0; got {}", eps);
+  return training ? batch_norm_train(x, gamma, beta, running_mean, running_variance, momentum, eps)
+                  : batch_norm_eval(x, gamma, beta, running_mean, running_variance, eps);
+}
+
+// With x^ = (x - mean) r and r = 1 / sqrt(variance + eps): dx = r (g - mean(g) - x^ mean(g x^)) for g = gamma dy.
+Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps) {
+  const char* op = "layer_norm";
+  check<ShapeError>(x.rank() >= 1, op, "expected at least one axis; got shape {}", x.shape());
+  check(gamma.defined() == beta.defined(), op, "expected both gamma and beta, or neither; got one");
+  for (const Variable& p : {gamma, beta})
+    check<ShapeError>(!p.defined() || p.shape() == Shape{x.size(-1)}, op,
+                      "expected gamma and beta of shape ({},) for input {}; got {}", x.size(-1), x.shape(),
+                      p.defined() ? p.shape() : Shape{});
+  check(eps > 0, op, "expected eps > 0; got {}", eps);
+  const Tensor centred = x.value() - mean(x.value(), {-1}, true);
+  const Tensor r = unary(mean(centred * centred, {-1}, true) + eps, fn::PowScalar{-0.5});
+  const Tensor normalised = centred * r;
+  const Tensor scale = gamma.defined() ? gamma.value() : Tensor{};
+  return record(op, gamma.defined() ? normalised * scale + beta.value() : normalised,
+                {{x,
+                  [normalised = Saved(normalised), r = Saved(r), scale = Saved(scale)](const Tensor& dy) {
+                    const Tensor g = scale.get().defined() ? dy * scale : dy;
+                    return (g - mean(g, {-1}, true) - normalised * mean(g * normalised, {-1}, true)) * r;
+                  }},
+                 {gamma, [normalised = Saved(normalised),
+                          shape = scale.shape()](const Tensor& dy) { return sum_to(dy * normalised, shape); }},
+                 {beta, [shape = scale.shape()](const Tensor& dy) { return sum_to(dy, shape); }}});
+}
+
+namespace {
+void check_probability(double p) { check(p >= 0 && p < 1, "dropout", "expected 0 <= p < 1; got {}", p); }
+}  // namespace
+
+Variable dropout(const Variable& x, double p, bool training) {
+  check_probability(p);
+  return training && p > 0 ? dropout(x, p, training, next_random_key()) : x;
+}
+
+Variable dropout(const Variable& x, double p, bool training, RandomKey key) {
+  check_probability(p);
+  if (!training || p == 0) return x;
+  // Drawn in f32 for every dtype, so that one key means one mask.
+  const Tensor draw = random_uniform(x.shape(), 0, 1, DType::f32, x.device(), key);
+  const Tensor stays = compare<fn::GreaterEqual>(draw, Tensor::full(Shape{}, p, DType::f32, x.device()));
+  const Tensor mask = stays.astype(x.dtype()) * (1 / (1 - p));
+  const auto apply = [mask](const Tensor& d) { return d * mask; };
+  return record("dropout", apply(x.value()), {{x, apply, apply}});
+}
+
+}  // namespace heft

@@ -1,0 +1,76 @@
+#include "autograd/reduce.h"
+
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+// x's shape with the reduced axes kept as 1, so that a reduced value broadcasts back over x.
+Shape kept(const Shape& shape, const std::vector<int>& axes, const char* op) {
+  Shape result = shape;
+  for (const int axis : axes) result = result.with(shape.axis(axis, op), 1);
+  if (axes.empty())
+    for (int axis = 0; axis < shape.rank(); ++axis) result = result.with(axis, 1);
+  return result;
+}
+
+// The elements that won get the gradient, in equal parts.
+Variable extremum(const char* op, const Variable& x, const Tensor& y, const std::vector<int>& axes) {
+  return record(op, y, {{x, [x = Saved(x.value()), y = Saved(y), axes, as = kept(x.shape(), axes, op)](const Tensor& dy) {
+                           const Tensor won = compare<fn::Equal>(x, y.get().reshape(as)).astype(dy.dtype());
+                           return won * (dy.reshape(as) / sum(won, axes, true));
+                         }}});
+}
+
+}  // namespace
+
+Variable sum(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
+  return record(
+      "sum", sum(x.value(), axes, keep_axes),
+      {{x, [as = kept(x.shape(), axes, "sum"), shape = x.shape()](const Tensor& dy) { return dy.reshape(as).expand(shape); },
+        [=](const Tensor& dx) { return sum(dx, axes, keep_axes); }}});
+}
+
+Variable mean(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
+  const Tensor y = mean(x.value(), axes, keep_axes);
+  const double count = static_cast<double>(x.value().numel() / y.numel());
+  return record("mean", y,
+                {{x,
+                  [as = kept(x.shape(), axes, "mean"), shape = x.shape(), count](const Tensor& dy) {
+                    return (dy / count).reshape(as).expand(shape);
+                  },
+                  [=](const Tensor& dx) { return mean(dx, axes, keep_axes); }}});
+}
+
+Variable max(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
+  return extremum("max", x, max(x.value(), axes, keep_axes), axes);
+}
+
+Variable min(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
+  return extremum("min", x, min(x.value(), axes, keep_axes), axes);
+}
+
+Variable logsumexp(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
+  const Tensor y = logsumexp(x.value(), axes, keep_axes);
+  return record("logsumexp", y,
+                {{x, [x = Saved(x.value()), y = Saved(y), as = kept(x.shape(), axes, "logsumexp")](const Tensor& dy) {
+                    return dy.reshape(as) * unary<fn::Exp>(x.get() - y.get().reshape(as));
+                  }}});
+}
+
+Variable softmax(const Variable& x, int axis) {
+  const Tensor y = softmax(x.value(), axis);
+  // The Jacobian is symmetric: pullback and tangent are one.
+  const auto derivative = [y = Saved(y), axis](const Tensor& d) { return softmax_backward(y, d, axis, false); };
+  return record("softmax", y, {{x, derivative, derivative}});
+}
+
+Variable log_softmax(const Variable& x, int axis) {
+  const Tensor y = log_softmax(x.value(), axis);
+  return record("log_softmax", y,
+                {{x, [y = Saved(y), axis](const Tensor& dy) { return softmax_backward(y, dy, axis, true); }}});
+}
+
+Tensor argmax(const Variable& x, int axis) { return argmax(x.value(), axis); }
+
+}  // namespace heft
