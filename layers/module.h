@@ -88,6 +88,16 @@ class Module {
 
 using ModulePtr = std::shared_ptr<Module>;
 
+// A layer from its options: layer<Linear>({.in_features = 784, .out_features = 10}), layer<ReLU>().
+template <class M>
+std::shared_ptr<M> layer(typename M::Options options) {
+  return std::make_shared<M>(std::move(options));
+}
+template <class M>
+std::shared_ptr<M> layer() {
+  return std::make_shared<M>();
+}
+
 // While one lives, `see` is called on this thread with every module that has run and its result, innermost first.
 class ForwardObserver {
  public:
