@@ -1,0 +1,44 @@
+#include "autograd/elementwise.h"
+#include "autograd/shape_ops.h"
+#include "core/check.h"
+#include "layers/conv.h"
+#include "layers/linear.h"
+#include "layers/models.h"
+#include "layers/pool.h"
+
+namespace heft::models {
+namespace {
+
+class LeNet5 : public Module {
+ public:
+  explicit LeNet5(const LeNet5Options& o) {
+    check(o.classes >= 1, "lenet5", "expected classes >= 1; got {}", o.classes);
+    check(o.channels >= 1, "lenet5", "expected channels >= 1; got {}", o.channels);
+    check(o.image_size >= 12, "lenet5", "expected image_size >= 12; got {}", o.image_size);
+    const std::int64_t side = (o.image_size / 2 - 4) / 2;
+    conv1_ = register_module("conv1", layer<Conv2d>({.in_channels = o.channels, .out_channels = 6, .kernel = 5, .padding = 2}));
+    pool1_ = register_module("pool1", layer<MaxPool2d>());
+    conv2_ = register_module("conv2", layer<Conv2d>({.in_channels = 6, .out_channels = 16, .kernel = 5}));
+    pool2_ = register_module("pool2", layer<MaxPool2d>());
+    fc1_ = register_module("fc1", layer<Linear>({.in_features = 16 * side * side, .out_features = 120}));
+    fc2_ = register_module("fc2", layer<Linear>({.in_features = 120, .out_features = 84}));
+    fc3_ = register_module("fc3", layer<Linear>({.in_features = 84, .out_features = o.classes}));
+  }
+
+  Variable forward(const Variable& x) override {
+    Variable y = (*pool1_)(relu((*conv1_)(x)));
+    y = (*pool2_)(relu((*conv2_)(y)));
+    y = relu((*fc1_)(flatten(y)));
+    return (*fc3_)(relu((*fc2_)(y)));
+  }
+  std::string describe() const override { return "LeNet5"; }
+
+ private:
+  ModulePtr conv1_, pool1_, conv2_, pool2_, fc1_, fc2_, fc3_;
+};
+
+}  // namespace
+
+ModulePtr lenet5(const LeNet5Options& options) { return std::make_shared<LeNet5>(options); }
+
+}  // namespace heft::models
