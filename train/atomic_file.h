@@ -1,0 +1,20 @@
+// Files that are either the old version or the new one, whatever happens in between.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace heft::train {
+
+// Appends bytes to the file being written.
+using Sink = std::function<void(const void* bytes, std::size_t count)>;
+
+// Calls write(sink) on a temporary file in the folder of `path`, then syncs it, renames it to `path` and syncs the
+// folder: a reader, or the machine after a power cut, finds the old contents or all of the new. If anything throws, the
+// temporary file is removed and `path` is as before. Throws DataError naming the file and the system's reason.
+void write_atomically(const std::string& path, const std::function<void(const Sink&)>& write);
+void write_atomically(const std::string& path, std::string_view text);
+
+}  // namespace heft::train

@@ -1,0 +1,264 @@
+#include "train/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/check.h"
+#include "train/atomic_file.h"
+
+namespace heft::train {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
+
+using Json = nlohmann::json;
+using Extent = std::uint64_t;
+
+constexpr const char* kRead = "read_safetensors";
+constexpr const char* kWrite = "write_safetensors";
+constexpr const char* kMetadata = "__metadata__";
+constexpr int kMaxDepth = 3;  // the header, a tensor's entry, its shape
+constexpr Extent kMaxExtent = Extent{1} << 40;
+
+struct NamedDType {
+  std::string_view name;
+  DType dtype;
+};
+constexpr std::array<NamedDType, 6> kDTypes{{{"F32", DType::f32},
+                                             {"F64", DType::f64},
+                                             {"I32", DType::i32},
+                                             {"I64", DType::i64},
+                                             {"U8", DType::u8},
+                                             {"BOOL", DType::boolean}}};
+
+std::optional<DType> dtype_from(std::string_view name) {
+  for (const NamedDType& known : kDTypes)
+    if (known.name == name) return known.dtype;
+  return std::nullopt;
+}
+
+std::string_view name_in_file(DType dtype) {
+  return std::find_if(kDTypes.begin(), kDTypes.end(), [dtype](const NamedDType& known) { return known.dtype == dtype; })->name;
+}
+
+// A tensor's entry in the header, checked in itself.
+struct Entry {
+  std::string name;
+  DType dtype;
+  Shape shape;
+  Extent begin;
+  Extent end;
+};
+
+// Text from a file, safe and short enough to print.
+std::string quoted(const std::string& name) {
+  std::string text = "'";
+  for (const char c : name.substr(0, 80)) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  return text + (name.size() > 80 ? "...'" : "'");
+}
+
+Json parse_header(const std::string& path, const std::string& text) {
+  check<DataError>(text.starts_with('{'), kRead, "expected {} to hold a JSON object after its first 8 bytes; it does not",
+                   path);
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    check<DataError>(depth <= kMaxDepth, kRead, "expected a header at most {} levels deep in {}; it is deeper", kMaxDepth,
+                     path);
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const std::string key = parsed.get<std::string>();
+      check<DataError>(keys.back().insert(key).second, kRead, "expected every name once in the header of {}; {} comes twice",
+                       path, quoted(key));
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, watch);
+  } catch (const Json::exception& error) {
+    fail<DataError>(kRead, "expected a JSON header in {}; the parser says: {}", path, error.what());
+  }
+}
+
+std::vector<Extent> integers(const std::string& path, const std::string& name, const Json& entry, const char* key) {
+  const auto refuse = [&] {
+    fail<DataError>(kRead, "{}: tensor {}: expected '{}' to be a list of non-negative integers; it is not", path, quoted(name),
+                    key);
+  };
+  if (!entry.is_object() || !entry.contains(key) || !entry[key].is_array()) refuse();
+  std::vector<Extent> values;
+  for (const Json& value : entry[key]) {
+    if (!value.is_number_unsigned()) refuse();
+    values.push_back(value.get<Extent>());
+  }
+  return values;
+}
+
+Entry read_entry(const std::string& path, const std::string& name, const Json& json) {
+  check<DataError>(name.size() <= kMaxNameBytes && name.find('\0') == std::string::npos, kRead,
+                   "{}: expected tensor names of at most {} bytes without NUL; got {}", path, kMaxNameBytes, quoted(name));
+  const std::vector<Extent> shape = integers(path, name, json, "shape");
+  const std::vector<Extent> offsets = integers(path, name, json, "data_offsets");
+  check<DataError>(json.contains("dtype") && json["dtype"].is_string(), kRead,
+                   "{}: tensor {}: expected a 'dtype'; there is none", path, quoted(name));
+  const std::string type = json["dtype"].get<std::string>();
+  const std::optional<DType> dtype = dtype_from(type);
+  check<DataError>(dtype.has_value(), kRead, "{}: tensor {}: expected dtype F32, F64, I32, I64, U8 or BOOL; got {}", path,
+                   quoted(name), quoted(type));
+  check<DataError>(shape.size() <= Shape::kMaxRank, kRead, "{}: tensor {}: expected at most {} axes; got {}", path,
+                   quoted(name), Shape::kMaxRank, shape.size());
+  check<DataError>(offsets.size() == 2 && offsets[0] <= offsets[1], kRead,
+                   "{}: tensor {}: expected data_offsets [begin, end] with begin <= end; got [{}]", path, quoted(name),
+                   fmt::join(offsets, ", "));
+  // An extent of 0 must not hide the others: strides are products of them.
+  std::int64_t volume = static_cast<std::int64_t>(size_of(*dtype));
+  bool fits = true;
+  for (const Extent extent : shape)
+    fits = fits && extent <= kMaxExtent &&
+           !__builtin_mul_overflow(volume, std::max<std::int64_t>(1, static_cast<std::int64_t>(extent)), &volume);
+  check<DataError>(fits, kRead, "{}: tensor {}: expected a shape that fits in memory; got ({})", path, quoted(name),
+                   fmt::join(shape, ", "));
+  const bool is_empty = std::find(shape.begin(), shape.end(), 0u) != shape.end();
+  const Extent bytes = is_empty ? 0 : static_cast<Extent>(volume);
+  check<DataError>(bytes == offsets[1] - offsets[0], kRead,
+                   "{}: tensor {}: expected {} bytes for {} of shape ({}); its offsets span {}", path, quoted(name), bytes,
+                   *dtype, fmt::join(shape, ", "), offsets[1] - offsets[0]);
+  const std::vector<std::int64_t> extents(shape.begin(), shape.end());
+  return Entry{name, *dtype, Shape(extents), offsets[0], offsets[1]};
+}
+
+// In the order of the file, each starting where the one before it ended.
+std::vector<Entry> read_entries(const std::string& path, const Json& header, Extent payload) {
+  check<DataError>(header.size() <= kMaxTensors, kRead, "{}: expected at most {} tensors; got {}", path, kMaxTensors,
+                   header.size());
+  std::vector<Entry> entries;
+  for (const auto& item : header.items())
+    if (item.key() != kMetadata) entries.push_back(read_entry(path, item.key(), item.value()));
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  Extent next = 0;
+  for (const Entry& entry : entries) {
+    check<DataError>(entry.begin == next, kRead,
+                     "{}: tensor {}: expected its values to start at byte {}, where the one before ends; got {}", path,
+                     quoted(entry.name), next, entry.begin);
+    next = entry.end;
+  }
+  check<DataError>(next == payload, kRead, "expected {} to hold {} bytes of values, as its header says; it holds {} ({})", path,
+                   next, payload, payload < next ? "truncated" : "trailing bytes");
+  return entries;
+}
+
+std::map<std::string, std::string> read_metadata(const std::string& path, const Json& header) {
+  std::map<std::string, std::string> metadata;
+  if (!header.contains(kMetadata)) return metadata;
+  const Json& json = header[kMetadata];
+  check<DataError>(json.is_object(), kRead, "expected __metadata__ of {} to be an object; it is not", path);
+  for (const auto& item : json.items()) {
+    check<DataError>(item.value().is_string(), kRead, "{}: expected metadata {} to be a string; it is not", path,
+                     quoted(item.key()));
+    metadata[item.key()] = item.value().get<std::string>();
+  }
+  return metadata;
+}
+
+Tensor read_values(std::ifstream& file, const std::string& path, const Entry& entry) {
+  Tensor values = Tensor::empty(entry.shape, entry.dtype);
+  const auto bytes = static_cast<std::streamsize>(entry.end - entry.begin);
+  if (bytes == 0) return values;
+  file.read(static_cast<char*>(values.mutable_raw()), bytes);
+  check<DataError>(file.gcount() == bytes, kRead, "{}: tensor {}: expected {} bytes; the file gave {}", path,
+                   quoted(entry.name), bytes, file.gcount());
+  if (entry.dtype == DType::boolean) {
+    const auto* first = static_cast<const std::uint8_t*>(values.raw());
+    check<DataError>(std::all_of(first, first + bytes, [](std::uint8_t b) { return b <= 1; }), kRead,
+                     "{}: tensor {}: expected a BOOL to be 0 or 1; there are other values", path, quoted(entry.name));
+  }
+  return values;
+}
+
+void check_writable(const SafeTensors& contents) {
+  check<ValueError>(contents.tensors.size() <= kMaxTensors, kWrite, "expected at most {} tensors; got {}", kMaxTensors,
+                    contents.tensors.size());
+  for (const auto& [name, tensor] : contents.tensors) {
+    check<ValueError>(name != kMetadata && name.size() <= kMaxNameBytes && name.find('\0') == std::string::npos, kWrite,
+                      "expected a name other than {}, of at most {} bytes without NUL; got {}", kMetadata, kMaxNameBytes,
+                      quoted(name));
+    check<ValueError>(tensor.defined(), kWrite, "expected a tensor under {}; it is undefined", quoted(name));
+  }
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, const SafeTensors& contents) {
+  check_writable(contents);
+  std::vector<std::pair<std::string, Tensor>> sorted;
+  for (const auto& [name, tensor] : contents.tensors) sorted.emplace_back(name, tensor.to(Device::cpu()).contiguous());
+  // Widest elements first keeps every value aligned; the map has sorted the names.
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
+  Json header = Json::object();
+  if (!contents.metadata.empty()) header[kMetadata] = contents.metadata;
+  Extent offset = 0;
+  const auto bytes_of = [](const Tensor& t) { return static_cast<Extent>(t.numel()) * size_of(t.dtype()); };
+  for (const auto& [name, tensor] : sorted) {
+    const Extent begin = offset;
+    offset += bytes_of(tensor);
+    header[name] = {{"dtype", name_in_file(tensor.dtype())},
+                    {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())},
+                    {"data_offsets", {begin, offset}}};
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception& error) {
+    fail<ValueError>(kWrite, "expected names and metadata in UTF-8; {}", error.what());
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  check<ValueError>(text.size() <= kMaxHeaderBytes, kWrite, "expected a header of at most {} bytes; it has {}", kMaxHeaderBytes,
+                    text.size());
+  const Extent length = text.size();
+  write_atomically(path, [&](const Sink& sink) {
+    sink(&length, sizeof length);
+    sink(text.data(), text.size());
+    for (const auto& [name, tensor] : sorted)
+      if (tensor.numel() > 0) sink(tensor.raw(), bytes_of(tensor));
+  });
+}
+
+SafeTensors read_safetensors(const std::string& path) {
+  check<DataError>(std::filesystem::is_regular_file(path), kRead, "expected a file at {}; there is none", path);
+  std::ifstream file(path, std::ios::binary);
+  file.seekg(0, std::ios::end);
+  const auto end = file.tellg();
+  file.seekg(0);
+  check<DataError>(file.good() && end >= 0, kRead, "expected to read {}; it cannot be opened", path);
+  const auto size = static_cast<Extent>(end);
+  Extent length = 0;
+  check<DataError>(size >= sizeof length, kRead, "expected {} to start with an 8-byte header length; it has {} bytes", path,
+                   size);
+  file.read(reinterpret_cast<char*>(&length), sizeof length);
+  check<DataError>(length <= kMaxHeaderBytes && length <= size - sizeof length, kRead,
+                   "expected a header within {} and at most {} bytes long; it claims {} of the file's {} bytes", path,
+                   kMaxHeaderBytes, length, size);
+  std::string text(length, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  check<DataError>(file.good() || length == 0, kRead, "expected {} bytes of header in {}; the file gave fewer", length, path);
+  const Json header = parse_header(path, text);
+  SafeTensors contents;
+  contents.metadata = read_metadata(path, header);
+  for (const Entry& entry : read_entries(path, header, size - sizeof length - length))
+    contents.tensors[entry.name] = read_values(file, path, entry);
+  return contents;
+}
+
+}  // namespace heft::train
