@@ -1,0 +1,31 @@
+// Whatever is summed over a batch of losses. This is the one place: where a batch is spread over several machines, the
+// counts, sums and log-sum-exps merge here, and no formula elsewhere changes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace heft::optim {
+
+// (1/N) sum x_i
+double batch_mean(std::span<const double> x);
+// (1/N) sum w_i x_i; sizes equal
+double batch_mean(std::span<const double> weights, std::span<const double> x);
+
+// log (1/N) sum exp(z_i) = max + offset, with max the largest z_i and -log N <= offset <= 0. In two parts, because the sum
+// of the two loses the offset when max is huge.
+struct LogMeanExp {
+  double max;
+  double offset;
+};
+LogMeanExp log_mean_exp(std::span<const double> z);
+
+// The middle element; the lower of the two where N is even.
+double batch_median(std::span<const double> x);
+
+// (sum w)^2 / sum w^2: N for equal weights, 1 when one sample has it all, 0 when every weight is 0. Weights >= 0.
+double effective_sample_size(std::span<const double> weights);
+// KL(p || uniform) in nats with p = w / sum w: 0 for equal weights, log N when one sample has it all. 0 where all are 0.
+double kl_from_uniform(std::span<const double> weights);
+
+}  // namespace heft::optim

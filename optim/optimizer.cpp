@@ -1,0 +1,196 @@
+#include "optim/optimizer.h"
+
+#include <cmath>
+#include <set>
+
+#include "core/check.h"
+#include "core/ops.h"
+
+namespace heft::optim {
+namespace {
+
+void check_rate(double value, const char* op, const char* what) {
+  check(std::isfinite(value) && value >= 0, op, "expected a finite {} of at least 0; got {}", what, value);
+}
+
+bool trainable(const Variable& parameter) { return parameter.requires_grad() && parameter.has_grad(); }
+
+// A remembered tensor where its parameter is now: parameters move between devices, and take the layout that their layer
+// wants on its first forward pass.
+void follow(Tensor& tensor, const Tensor& parameter) {
+  if (tensor.device() != parameter.device()) tensor = tensor.contiguous().to(parameter.device());
+  if (tensor.dtype() != parameter.dtype()) tensor = tensor.astype(parameter.dtype());
+  if (tensor.layout() != parameter.layout()) tensor = backend_for(parameter).to_layout(tensor.contiguous(), parameter.layout());
+}
+
+Tensor row_major_copy(const Tensor& tensor) { return tensor.is_contiguous() ? tensor.clone() : tensor.contiguous(); }
+
+// State entries by prefix: "a.b" under "a." is "b".
+std::map<std::string, Tensor> under(const std::string& prefix, const std::map<std::string, Tensor>& state) {
+  std::map<std::string, Tensor> result;
+  for (auto it = state.lower_bound(prefix); it != state.end() && it->first.starts_with(prefix); ++it)
+    result[it->first.substr(prefix.size())] = it->second;
+  return result;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reduction> reduction, const Defaults& defaults)
+    : name_(defaults.name), clip_norm_(defaults.clip_norm), reduction_(std::move(reduction)) {
+  check(clip_norm_ > 0, name_, "expected a clip_norm above 0 (infinity for none); got {}", clip_norm_);
+  check(reduction_ != nullptr, name_, "expected a reduction; got none");
+  std::set<const void*> seen;
+  std::set<std::string> names;
+  for (ParameterGroup& group : groups) {
+    const Rates rates{group.lr.value_or(defaults.lr), group.weight_decay.value_or(defaults.weight_decay)};
+    check_rate(rates.lr, name_, "lr");
+    check_rate(rates.weight_decay, name_, "weight_decay");
+    for (Variable& parameter : group.parameters) {
+      const std::size_t index = parameters_.size();
+      check(parameter.defined() && parameter.is_leaf() && is_floating(parameter.dtype()), name_,
+            "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
+      check(seen.insert(parameter.id()).second, name_, "expected each parameter once; '{}' (parameter {}) comes again",
+            parameter.name(), index);
+      std::string name = parameter.name();
+      if (name.empty() || !names.insert(name).second) name = "param." + std::to_string(index);
+      parameters_.push_back({std::move(parameter), std::move(name), groups_.size(), {}});
+    }
+    groups_.push_back(rates);
+  }
+  check(!parameters_.empty(), name_, "expected at least one parameter; got none");
+}
+
+void Optimizer::zero_grad() {
+  for (Slot& slot : parameters_) slot.parameter.zero_grad();
+}
+
+void Optimizer::step() {
+  const std::vector<Variable> all = parameters();
+  bool any = false;
+  for (const Variable& parameter : all) any = any || trainable(parameter);
+  check<AutogradError>(any, name_,
+                       "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
+                       all.size());
+  double scale = 1;
+  if (!std::isinf(clip_norm_)) {
+    const double norm = gradient_norm(all);
+    if (norm > clip_norm_) scale = clip_norm_ / norm;
+  }
+  for (Slot& slot : parameters_) {
+    if (!trainable(slot.parameter)) continue;
+    Tensor value = slot.parameter.value();
+    if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
+    Tensor gradient = scale == 1 ? slot.parameter.grad() : slot.parameter.grad() * scale;
+    follow(gradient, value);
+    if (!gradient.is_opaque()) gradient = gradient.contiguous();
+    for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
+    const Rates& rates = groups_[slot.group];
+    apply(value, gradient, slot.state, {rates.lr * lr_factor_, rates.weight_decay});
+    ++slot.state.steps;
+  }
+}
+
+Tensor Optimizer::minimize(const Variable& losses) {
+  const Variable scalar = reduce(losses);
+  zero_grad();
+  backward(scalar);
+  step();
+  return scalar.value();
+}
+
+double Optimizer::lr(std::size_t group) const {
+  check(group < groups_.size(), name_, "expected a group below {}; got {}", groups_.size(), group);
+  return groups_[group].lr * lr_factor_;
+}
+
+void Optimizer::set_lr(double lr) {
+  for (std::size_t group = 0; group < groups_.size(); ++group) set_lr(lr, group);
+}
+
+void Optimizer::set_lr(double lr, std::size_t group) {
+  check(group < groups_.size(), name_, "expected a group below {}; got {}", groups_.size(), group);
+  check_rate(lr, name_, "lr");
+  groups_[group].lr = lr;
+}
+
+void Optimizer::set_lr_factor(double factor) {
+  check_rate(factor, name_, "lr factor");
+  lr_factor_ = factor;
+}
+
+std::vector<Variable> Optimizer::parameters() const {
+  std::vector<Variable> all;
+  for (const Slot& slot : parameters_) all.push_back(slot.parameter);
+  return all;
+}
+
+std::map<std::string, Tensor> Optimizer::state() const {
+  std::map<std::string, Tensor> result;
+  for (const Slot& slot : parameters_) {
+    for (const auto& [name, tensor] : slot.state.slots) result[slot.name + "." + name] = row_major_copy(tensor);
+    result[slot.name + ".steps"] = number(static_cast<double>(slot.state.steps));
+  }
+  for (std::size_t i = 0; i < groups_.size(); ++i) result["groups." + std::to_string(i) + ".lr"] = number(groups_[i].lr);
+  result["lr_factor"] = number(lr_factor_);
+  for (const auto& [name, tensor] : reduction_->state()) result["reduction." + name] = tensor;
+  return result;
+}
+
+void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
+  std::size_t known = 0;
+  const auto take = [&](const std::string& key) {
+    ++known;
+    return take_number(state, key, name_);
+  };
+  std::vector<ParameterState> loaded;
+  for (const Slot& slot : parameters_) {
+    ParameterState& one = loaded.emplace_back();
+    one.steps = static_cast<std::int64_t>(take(slot.name + ".steps"));
+    for (const std::string& name : slots()) {
+      const auto found = state.find(slot.name + "." + name);
+      if (found == state.end()) continue;
+      ++known;
+      const Shape& shape = slot.parameter.shape();
+      check<ShapeError>(found->second.shape() == shape, name_, "expected shape {} for '{}'; got {}", shape, found->first,
+                        found->second.shape());
+      one.slots[name] = row_major_copy(found->second);
+    }
+    check(one.steps == 0 || one.slots.size() == slots().size(), name_, "expected {} tensors for '{}' in the state; got {}",
+          slots().size(), slot.name, one.slots.size());
+  }
+  std::vector<double> lrs;
+  for (std::size_t i = 0; i < groups_.size(); ++i) lrs.push_back(take("groups." + std::to_string(i) + ".lr"));
+  const double factor = take("lr_factor");
+  const auto reduction = under("reduction.", state);
+  known += reduction.size();
+  check(known == state.size(), name_, "expected {} entries in the state of these parameters; got {}", known, state.size());
+
+  reduction_->load_state(reduction);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state = std::move(loaded[i]);
+  for (std::size_t i = 0; i < groups_.size(); ++i) groups_[i].lr = lrs[i];
+  lr_factor_ = factor;
+}
+
+double gradient_norm(const std::vector<Variable>& parameters) {
+  double squares = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!trainable(parameters[i])) continue;
+    const Tensor gradient = parameters[i].grad().astype(DType::f64);  // squares of f32 overflow from 1.8e19 on
+    const double square = sum(gradient * gradient).item<double>();
+    check<NumericError>(std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
+                        parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
+    squares += square;
+  }
+  return std::sqrt(squares);
+}
+
+double clip_gradient_norm(const std::vector<Variable>& parameters, double max_norm) {
+  check(max_norm > 0, "clip_gradient_norm", "expected a norm above 0; got {}", max_norm);
+  const double norm = gradient_norm(parameters);
+  if (norm > max_norm)
+    for (Variable parameter : parameters)
+      if (trainable(parameter)) parameter.set_grad(parameter.grad() * (max_norm / norm));
+  return norm;
+}
+
+}  // namespace heft::optim

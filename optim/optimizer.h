@@ -1,0 +1,108 @@
+// Optimizer: what SGD and Adam share. Parameter groups, state by dotted names, gradient clipping, and the reduction that
+// turns a batch's losses into the scalar to differentiate:
+//   opt.zero_grad(); backward(opt.reduce(losses)); opt.step();
+// An optimizer of your own derives from it and defines apply() and slots().
+#pragma once
+
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optim/reduction.h"
+
+namespace heft::optim {
+
+// Parameters that share settings. Unset: the optimizer's own.
+struct ParameterGroup {
+  std::vector<Variable> parameters;
+  std::optional<double> lr = {};
+  std::optional<double> weight_decay = {};
+};
+
+// What an optimizer remembers of one parameter. Tensors have the parameter's shape, dtype, device and layout.
+struct ParameterState {
+  std::map<std::string, Tensor> slots;
+  std::int64_t steps = 0;  // updates this parameter has had before this one
+};
+
+struct Rates {
+  double lr = 0;
+  double weight_decay = 0;
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // reduction().reduce(losses).
+  Variable reduce(const Variable& losses) { return reduction_->reduce(losses); }
+  void zero_grad();
+  // One update of every parameter that has a gradient and is not frozen; the others stay as they are.
+  // Throws AutogradError where no parameter has one, NumericError where clipping meets a gradient that is not finite.
+  void step();
+  // The three together: zero_grad, backward of the reduced losses, step. Returns the reduced scalar.
+  Tensor minimize(const Variable& losses);
+
+  // Updates one parameter in place. `gradient` has its layout; tensors missing from state.slots are this function's to make.
+  virtual void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const = 0;
+  // The names that apply() may leave in ParameterState::slots.
+  virtual std::vector<std::string> slots() const = 0;
+
+  // The learning rate of a group as the next step will use it: its own times the factor.
+  double lr(std::size_t group = 0) const;
+  // Of all groups, or of one. Throws ValueError unless finite and at least 0.
+  void set_lr(double lr);
+  void set_lr(double lr, std::size_t group);
+  // Scales every group's rate; what a schedule gives (optim/schedule.h). 1 at first.
+  void set_lr_factor(double factor);
+  std::size_t groups() const { return groups_.size(); }
+  std::vector<Variable> parameters() const;
+
+  Reduction& reduction() const { return *reduction_; }
+
+  // For each parameter "<name>.<slot>" and "<name>.steps" (a parameter without a name of its own is "param.<index>"),
+  // "groups.<index>.lr", "lr_factor", and the reduction's under "reduction.". Copies, row-major.
+  std::map<std::string, Tensor> state() const;
+  // Continues bit for bit where state() was taken. Changes nothing when it throws: ValueError for an entry that is missing
+  // or unknown, ShapeError for one of another shape.
+  void load_state(const std::map<std::string, Tensor>& state);
+
+ protected:
+  struct Defaults {
+    const char* name;  // tag of error messages
+    double lr;
+    double weight_decay;
+    double clip_norm;  // global; infinity: none
+  };
+  // Throws ValueError for bad rates, no parameter at all, an undefined one, or one that comes twice.
+  Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reduction> reduction, const Defaults& defaults);
+
+ private:
+  struct Slot {
+    Variable parameter;
+    std::string name;
+    std::size_t group;
+    ParameterState state;
+  };
+
+  const char* name_;
+  double clip_norm_;
+  double lr_factor_ = 1;
+  std::vector<Rates> groups_;
+  std::vector<Slot> parameters_;
+  std::shared_ptr<Reduction> reduction_;
+};
+
+// The Euclidean norm of all gradients together; parameters without one count as 0. Throws NumericError naming a parameter
+// whose gradient is not finite.
+double gradient_norm(const std::vector<Variable>& parameters);
+// Scales all gradients so that their norm is at most max_norm; returns the norm before. The tensors that were there are not
+// written to: gradients may share storage.
+double clip_gradient_norm(const std::vector<Variable>& parameters, double max_norm);
+
+}  // namespace heft::optim

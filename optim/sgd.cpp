@@ -1,0 +1,42 @@
+#include "optim/sgd.h"
+
+#include "core/backend.h"
+#include "core/check.h"
+
+namespace heft::optim {
+
+SGD::SGD(std::vector<Variable> parameters, const SGDOptions& options, std::shared_ptr<Reduction> reduction)
+    : SGD(std::vector<ParameterGroup>{{.parameters = std::move(parameters)}}, options, std::move(reduction)) {}
+
+SGD::SGD(std::vector<ParameterGroup> groups, const SGDOptions& options, std::shared_ptr<Reduction> reduction)
+    : Optimizer(std::move(groups), std::move(reduction), {"sgd", options.lr, options.weight_decay, options.clip_norm}),
+      options_(options) {
+  check(options.momentum >= 0 && options.momentum < 1, "sgd", "expected momentum in [0, 1); got {}", options.momentum);
+  check(options.dampening >= 0 && options.dampening <= 1, "sgd", "expected dampening in [0, 1]; got {}", options.dampening);
+  check(!options.nesterov || (options.momentum > 0 && options.dampening == 0), "sgd",
+        "expected momentum above 0 and no dampening with nesterov; got momentum {}, dampening {}", options.momentum,
+        options.dampening);
+}
+
+void SGD::apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const {
+  const bool first = !state.slots.contains("momentum");
+  Tensor velocity;
+  if (options_.momentum > 0) {
+    if (first) state.slots["momentum"] = Tensor::empty_like(parameter);
+    velocity = state.slots["momentum"];
+  }
+  backend_for(parameter).sgd_step(parameter, gradient, velocity,
+                                  {.lr = rates.lr,
+                                   .momentum = options_.momentum,
+                                   .dampening = options_.dampening,
+                                   .weight_decay = rates.weight_decay,
+                                   .nesterov = options_.nesterov,
+                                   .first = first});
+}
+
+std::vector<std::string> SGD::slots() const {
+  if (options_.momentum > 0) return {"momentum"};
+  return {};
+}
+
+}  // namespace heft::optim
