@@ -1,0 +1,37 @@
+// What the tests of the core share: repeatable random tensors, inner products, comparison element by element.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/random.h"
+#include "core/tensor.h"
+#include "tests/catch_compat.h"
+
+namespace heft::test {
+
+inline Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType::f64) {
+  return random_normal(shape, 0, 1, dtype, Device::cpu(), RandomKey{seed});
+}
+
+inline double inner_product(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+// Same shape, and |got - want| <= tolerance * max(1, |want|) everywhere; a NaN equals a NaN.
+inline void check_close(const Tensor& got, const Tensor& want, double tolerance) {
+  REQUIRE(got.shape() == want.shape());
+  const std::vector<double> g = got.to_vector<double>(), w = want.to_vector<double>();
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    if (g[i] == w[i] || (std::isnan(g[i]) && std::isnan(w[i]))) continue;
+    INFO("element " << i << " of " << got.shape().str() << ": got " << g[i] << ", want " << w[i]);
+    REQUIRE(std::abs(g[i] - w[i]) <= tolerance * std::max(1.0, std::abs(w[i])));
+  }
+}
+
+}  // namespace heft::test
