@@ -15,7 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double milliseconds_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
 
 double quantile(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
@@ -24,9 +26,9 @@ double quantile(std::vector<double> values, double q) {
 
 struct Run {
   heft::ModulePtr net;
-  std::unique_ptr<heft::optim::Optimizer> optimizer;
+  std::unique_ptr<heft::optim::Optimizer> optimizer = nullptr;
   heft::Tensor images, labels;
-  std::vector<double> reduce_ms;
+  std::vector<double> reduce_ms = {};
 
   void step() {
     const heft::Variable losses = heft::cross_entropy((*net)(images), labels);
@@ -53,9 +55,10 @@ void compare(const Case& c, int pairs) {
   const heft::Tensor images = heft::random_normal({128, c.image[0], c.image[1], c.image[2]});
   const heft::Tensor labels = heft::random_uniform({128}, 0, 10).astype(heft::DType::i64);
   Run sgd{.net = network(c), .images = images, .labels = labels}, absgd{.net = network(c), .images = images, .labels = labels};
-  sgd.optimizer = std::make_unique<heft::optim::SGD>(sgd.net->parameters(), heft::optim::SgdOptions{.lr = 1e-3, .momentum = 0.9});
+  sgd.optimizer =
+      std::make_unique<heft::optim::SGD>(sgd.net->parameters(), heft::optim::SGDOptions{.lr = 1e-3, .momentum = 0.9});
   absgd.optimizer = std::make_unique<heft::optim::ABSGD>(
-      absgd.net->parameters(), heft::optim::AbsgdOptions{.lr = 1e-3, .momentum = 0.9, .lambda = 5.0, .gamma = 0.9});
+      absgd.net->parameters(), heft::optim::ABSGDOptions{.lr = 1e-3, .momentum = 0.9, .lambda = 5.0, .gamma = 0.9});
   for (int i = 0; i < 5; ++i) sgd.step(), absgd.step();
   std::vector<double> a, b, ratios;
   const auto timed = [](Run& run) {
@@ -68,9 +71,9 @@ void compare(const Case& c, int pairs) {
     if (i % 2) std::swap(first, second);
     a.push_back(first), b.push_back(second), ratios.push_back(second / first);
   }
-  fmt::print("| {} | {:.3f} | {:.3f} | {:.4f} | {:.4f} .. {:.4f} | {:.1f} | {:.1f} |\n", c.model, quantile(a, 0.5), quantile(b, 0.5),
-             quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75), 1e3 * quantile(sgd.reduce_ms, 0.5),
-             1e3 * quantile(absgd.reduce_ms, 0.5));
+  fmt::print("| {} | {:.3f} | {:.3f} | {:.4f} | {:.4f} .. {:.4f} | {:.1f} | {:.1f} |\n", c.model, quantile(a, 0.5),
+             quantile(b, 0.5), quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75),
+             1e3 * quantile(sgd.reduce_ms, 0.5), 1e3 * quantile(absgd.reduce_ms, 0.5));
 }
 
 }  // namespace
@@ -79,7 +82,9 @@ int main(int argc, char** argv) {
   const int pairs = argc > 1 ? std::max(1, std::atoi(argv[1])) : 200;
   const std::vector<std::string> wanted(argv + std::min(argc, 2), argv + argc);
   fmt::print("{} threads, batch 128, {} pairs\n\n", heft::num_threads(), pairs);
-  fmt::print("| model | SGD ms | ABSGD ms | ratio, median of pairs | quartiles | reduce SGD us | reduce ABSGD us |\n|---|---|---|---|---|---|---|\n");
+  fmt::print(
+      "| model | SGD ms | ABSGD ms | ratio, median of pairs | quartiles | reduce SGD us | reduce ABSGD us "
+      "|\n|---|---|---|---|---|---|---|\n");
   for (const Case& c : {Case{"mlp", {1, 28, 28}}, Case{"lenet5", {1, 28, 28}}, Case{"resnet20", {3, 32, 32}}})
     if (wanted.empty() || std::find(wanted.begin(), wanted.end(), c.model) != wanted.end()) compare(c, pairs);
 }
