@@ -27,7 +27,7 @@ ExponentialWeights::ExponentialWeights(const ExponentialWeightsOptions& options)
     : lambda_(options.lambda),
       gamma_(options.gamma),
       alpha_(options.alpha),
-      clip_(options.clip.value_or(options.start == Start::official ? kInfinity : kDefaultClip)),
+      clip_(options.clip.value_or(options.start == Start::official || options.gamma == 1 ? kInfinity : kDefaultClip)),
       start_(options.start) {
   check_lambda(lambda_);
   check(gamma_ > 0 && gamma_ <= 1, "absgd", "expected gamma in (0, 1]; got {}", gamma_);
@@ -44,20 +44,19 @@ double ExponentialWeights::gamma_of(std::int64_t n, std::int64_t batch_size) con
 std::int64_t ExponentialWeights::bound(std::span<double> z, Average& average) const {
   if (std::isinf(clip_)) return 0;
   const double reach = std::log(static_cast<double>(z.size())) + clip_;
-  if (average.log_u > -kInfinity) {
+  const auto has_level = [&] { return gamma_ < 1 && average.log_u > -kInfinity; };
+  if (has_level()) {
     const double level = average.log_u - std::log(alpha_);
     const auto [lowest, highest] = std::minmax_element(z.begin(), z.end());
     bool below = *highest < level - reach;
-    if (!below && *lowest < level - reach) {
+    if (!below && *lowest < level - reach) {  // else the mean of exp(z) cannot be that low
       const LogMeanExp b = log_mean_exp(z);
       below = b.max + b.offset < level - reach;
     }
     average.far_batches = below || *lowest > level + reach ? average.far_batches + 1 : 0;
-    if (average.far_batches >= kPatience) {
-      average = {.batch_size = average.batch_size, .restarts = average.restarts + 1};
-    }
+    if (average.far_batches >= kPatience) average = {.batch_size = average.batch_size, .restarts = average.restarts + 1};
   }
-  const double top = (average.log_u > -kInfinity ? average.log_u - std::log(alpha_) : batch_median(z)) + reach;
+  const double top = (has_level() ? average.log_u - std::log(alpha_) : batch_median(z)) + reach;
   std::int64_t count = 0;
   for (double& v : z) {
     count += v > top;

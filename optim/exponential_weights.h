@@ -32,16 +32,17 @@ struct ExponentialWeightsOptions {
   double alpha = 1;    // in (0, 1]: scales u alone, so it multiplies every weight by 1 / alpha
   Start start = Start::bias_corrected;
   // Nats by which one sample may lift the batch's mean of exp(z) above its level so far; >= 0, infinity for no clip.
-  // Unset: kDefaultClip, or none with Start::official. See ExponentialWeights.
+  // Unset: kDefaultClip; none with Start::official, nor with gamma = 1, which has no memory to spoil. See ExponentialWeights.
   std::optional<double> clip = {};
 };
 
 // The clip. z is bounded by  level + log N + clip,  in u and w alike. The level is that of the running average (log u - log
-// alpha), or the median of z in the first batch. One sample at the bound, in a batch otherwise at the level, holds a share
-// e^clip / (e^clip + 1) of it and weighs about N / gamma: letting it go further would not raise its weight, only sink
-// everyone else's until u has decayed again, by log(1 / (1 - gamma)) nats a step: 43 steps at gamma = 0.9 for a sample 100
-// nats above the rest. With the clip it is clip / log(1 / (1 - gamma)): 2.2 steps. At the default the share is 99.3 %, so
-// the clip acts where a batch is one sample's anyway: with N = 128, at a loss 9.85 lambda above the objective.
+// alpha), or the median of z where there is none: in the first batch, and with gamma = 1. One sample at the bound, in a
+// batch otherwise at the level, holds a share e^clip / (e^clip + 1) of it and weighs about N / gamma: letting it go further
+// would not raise its weight, only sink everyone else's until u has decayed again, by log(1 / (1 - gamma)) nats a step: 43
+// steps at gamma = 0.9 for a sample 100 nats above the rest. With the clip it is clip / log(1 / (1 - gamma)): 2.2 steps. At
+// the default the share is 99.3 %: the clip acts where a batch was one sample's anyway, with N = 128 at a loss 9.85 |lambda|
+// away from the objective.
 //
 // A level of another era (whole batches at 1e30 once) could still take for ever to leave. After kPatience batches in a row
 // that lie as a whole out of reach, every z above the bound or their mean of exp(z) as far below the level, the average

@@ -1,0 +1,391 @@
+// Numbers in parentheses: the checks of the algorithm's specification, section 9.
+#include "optim/exponential_weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "core/error.h"
+#include "optim/batch_sums.h"
+#include "tests/catch_compat.h"
+
+using namespace heft;
+using namespace heft::optim;
+using heft::test::contains;
+using heft::test::message_of;
+
+namespace {
+
+constexpr double kInfinity = ExponentialWeights::kInfinity;
+
+double sum(const std::vector<double>& x) {
+  double total = 0;
+  for (const double v : x) total += v;
+  return total;
+}
+
+// The method as it is written on paper: u itself, exp(z) itself. Long double holds exp(+-11000).
+class BruteForce {
+ public:
+  explicit BruteForce(const ExponentialWeightsOptions& options) : o_(options) {}
+
+  std::vector<long double> weigh(const std::vector<double>& losses) {
+    const std::size_t n = losses.size();
+    std::vector<long double> z;
+    for (const double loss : losses) z.push_back(static_cast<long double>(loss) / o_.lambda);
+    const double clip =
+        o_.clip.value_or(o_.start == Start::official || o_.gamma == 1 ? kInfinity : ExponentialWeights::kDefaultClip);
+    long double level;
+    if (steps_ > 0 && o_.gamma < 1) {
+      level = std::log(average() / o_.alpha);
+    } else {
+      std::vector<long double> sorted = z;
+      std::sort(sorted.begin(), sorted.end());
+      level = sorted[(n - 1) / 2];
+    }
+    clipped = 0;
+    std::vector<long double> e;
+    long double mean = 0;
+    for (long double v : z) {
+      const long double top = level + std::log(static_cast<long double>(n)) + clip;
+      clipped += v > top;
+      e.push_back(std::exp(std::min(v, top)));
+      mean += e.back() / n;
+    }
+    largest_ = std::max(largest_, n);
+    long double gamma = o_.gamma;
+    if (o_.start != Start::official) gamma = 1 - std::pow(1.0L - gamma, static_cast<long double>(n) / largest_);
+    if (o_.start == Start::first_batch && steps_ == 0) gamma = 1;
+    u_ = (1 - gamma) * u_ + gamma * o_.alpha * mean;
+    left_ *= 1 - gamma;
+    ++steps_;
+    for (long double& v : e) v /= average();
+    return e;
+  }
+  long double average() const { return o_.start == Start::bias_corrected ? u_ / (1 - left_) : u_; }
+
+  int clipped = 0;
+
+ private:
+  ExponentialWeightsOptions o_;
+  long double u_ = 0, left_ = 1;
+  std::size_t largest_ = 0;
+  int steps_ = 0;
+};
+
+struct Random {
+  std::mt19937_64 engine{1};
+  double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(engine); }
+  double log_uniform(double low, double high) { return std::exp(uniform(std::log(low), std::log(high))); }
+  std::int64_t integer(std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(engine);
+  }
+  std::vector<double> losses(std::int64_t n, double largest) {
+    std::vector<double> result;
+    for (std::int64_t i = 0; i < n; ++i) result.push_back(largest * std::pow(uniform(0, 1), 3));
+    return result;
+  }
+};
+
+ExponentialWeightsOptions random_options(Random& random) {
+  const double sign = random.integer(0, 1) ? 1 : -1;
+  return {.lambda = sign * random.log_uniform(1e-3, 100),
+          .gamma = random.integer(0, 4) ? random.uniform(0.01, 1) : 1.0,
+          .alpha = random.integer(0, 1) ? random.uniform(0.05, 1) : 1.0,
+          .start = static_cast<Start>(random.integer(0, 2)),
+          .clip = random.integer(0, 1) ? std::optional<double>{} : random.uniform(0, 12)};
+}
+
+}  // namespace
+
+TEST_CASE("(1) weights, u and clip agree with the plain formulas in long double", "[optim]") {
+  Random random;
+  long clipped = 0, compared = 0;
+  for (int trial = 0; trial < 4000; ++trial) {
+    const ExponentialWeightsOptions options = random_options(random);
+    ExponentialWeights ours(options);
+    BruteForce brute(options);
+    const double largest = random.uniform(0.1, 10);
+    INFO("trial " << trial << ", lambda " << options.lambda << ", gamma " << options.gamma << ", alpha " << options.alpha);
+    for (int step = 0; step < 6; ++step) {
+      const std::vector<double> losses = random.losses(random.integer(1, 40), largest);
+      const std::vector<double> weights = ours.weigh(losses);
+      const std::vector<long double> expected = brute.weigh(losses);
+      double worst = 0;
+      for (std::size_t i = 0; i < losses.size(); ++i) {
+        if (expected[i] < 1e-30L) {
+          worst = std::max(worst, weights[i] > 2e-30 ? 1.0 : 0.0);
+        } else {
+          worst = std::max(worst, static_cast<double>(std::abs(weights[i] / expected[i] - 1)));
+          ++compared;
+        }
+      }
+      // Losses are given to 16 digits of z = loss / lambda, which is up to 1e4 here.
+      REQUIRE(worst < 1e-9);
+      REQUIRE(ours.log_u() == Approx(static_cast<double>(std::log(brute.average()))).epsilon(1e-12).margin(1e-12));
+      REQUIRE(ours.clipped() == brute.clipped);
+      clipped += brute.clipped;
+    }
+  }
+  CHECK(clipped > 1000);
+  CHECK(compared > 100000);
+}
+
+TEST_CASE("(1) weights are finite and bounded for losses up to 1e30 and lambda down to 1e-3", "[optim]") {
+  Random random;
+  for (int trial = 0; trial < 2000; ++trial) {
+    ExponentialWeightsOptions options = random_options(random);
+    options.lambda = std::copysign(random.log_uniform(1e-3, 1), options.lambda);
+    ExponentialWeights ours(options);
+    for (int step = 0; step < 8; ++step) {
+      std::vector<double> losses = random.losses(random.integer(1, 20), 10);
+      for (double& loss : losses)
+        if (random.integer(0, 3) == 0) loss = random.log_uniform(1, 1e30);
+      if (random.integer(0, 5) == 0) std::fill(losses.begin(), losses.end(), 1e30);
+      const std::vector<double> weights = ours.weigh(losses);
+      const double largest = static_cast<double>(ours.state().at("batch_size").item());
+      const double n = static_cast<double>(losses.size());
+      const double gamma = options.start == Start::official ? options.gamma : 1 - std::pow(1 - options.gamma, n / largest);
+      INFO("trial " << trial << ", step " << step << ", lambda " << options.lambda << ", gamma " << gamma);
+      REQUIRE(std::isfinite(ours.log_u()));
+      REQUIRE(std::isfinite(ours.objective()));
+      for (const double w : weights) REQUIRE((w >= 0 && w <= n / (gamma * options.alpha) * (1 + 1e-9)));
+    }
+  }
+  ExponentialWeights extreme({.lambda = 1e-3});
+  const double most = std::numeric_limits<double>::max();
+  for (const double w : extreme.weigh(std::vector<double>{most, -most, 0, most})) CHECK((w >= 0 && w <= 4));
+}
+
+TEST_CASE("(2) gamma = 1 is a softmax over the batch and does not see a shift", "[optim]") {
+  const std::vector<double> losses{0.3, 2.5, 0.1, 1.4}, shifted{10.3, 12.5, 10.1, 11.4};
+  const std::optional<double> clip = GENERATE(as<std::optional<double>>{}, std::optional<double>{}, 5.0);
+  for (const double lambda : {0.7, -0.7}) {
+    double total = 0;
+    for (const double loss : losses) total += std::exp(loss / lambda);
+    ExponentialWeights batch({.lambda = lambda, .gamma = 1, .clip = clip}), average({.lambda = lambda, .gamma = 0.5});
+    const std::vector<double> weights = batch.weigh(losses);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(weights[i] == Approx(4 * std::exp(losses[i] / lambda) / total));
+    const std::vector<double> again = batch.weigh(shifted);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(again[i] == Approx(weights[i]));
+    average.weigh(losses);
+    CHECK(sum(average.weigh(shifted)) != Approx(4));
+  }
+}
+
+TEST_CASE("(3) the sum of the weights at the first step, and how the start is forgotten", "[optim]") {
+  const std::vector<double> losses{1, 2, 3, 4};
+  const double gamma = 0.7, alpha = 0.5;
+  CHECK(sum(ExponentialWeights({.gamma = gamma}).weigh(losses)) == Approx(4));
+  CHECK(sum(ExponentialWeights({.gamma = gamma, .start = Start::first_batch}).weigh(losses)) == Approx(4));
+  CHECK(sum(ExponentialWeights({.gamma = gamma, .alpha = alpha, .start = Start::official}).weigh(losses)) ==
+        Approx(4 / (gamma * alpha)));
+
+  // Constant losses: sum w / N = 1 / (alpha (1 - (1 - gamma)^t)) under the official start, 1 / alpha under the others.
+  ExponentialWeights official({.gamma = gamma, .alpha = alpha, .start = Start::official});
+  ExponentialWeights corrected({.gamma = gamma, .alpha = alpha});
+  for (int t = 1; t <= 10; ++t) {
+    CHECK(sum(official.weigh(std::vector<double>(4, 2.0))) / 4 == Approx(1 / (alpha * (1 - std::pow(1 - gamma, t)))));
+    CHECK(sum(corrected.weigh(std::vector<double>(4, 2.0))) / 4 == Approx(1 / alpha));
+  }
+  CHECK(corrected.objective() == Approx(2));
+}
+
+TEST_CASE("(4) the weights are the gradient of F: finite differences in the losses", "[optim]") {
+  const std::vector<double> losses{0.3, 2.5, 0.1, 1.4, 0.9};
+  for (const double lambda : {0.5, 5.0, -2.0}) {
+    const auto objective = [&](std::size_t i, double h) {
+      std::vector<double> moved = losses;
+      moved[i] += h;
+      double total = 0;
+      for (const double loss : moved) total += std::exp(loss / lambda) / 5;
+      return lambda * std::log(total);
+    };
+    ExponentialWeights reduction({.lambda = lambda, .gamma = 1});
+    const std::vector<double> weights = reduction.weigh(losses);
+    CHECK(reduction.objective() == Approx(objective(0, 0)));
+    for (std::size_t i = 0; i < 5; ++i)
+      CHECK(weights[i] / 5 == Approx((objective(i, 1e-6) - objective(i, -1e-6)) / 2e-6).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("(5) min <= F(lambda < 0) <= mean <= F(lambda > 0) <= max, and the mean in the limit", "[optim]") {
+  Random random;
+  for (int trial = 0; trial < 200; ++trial) {
+    const std::vector<double> losses = random.losses(32, 5);
+    const auto objective = [&](double lambda) {
+      ExponentialWeights reduction({.lambda = lambda, .gamma = 1, .clip = kInfinity});
+      reduction.weigh(losses);
+      return reduction.objective();
+    };
+    const double magnitude = random.log_uniform(1e-3, 100), mean = batch_mean(losses), slack = 1e-12;
+    CHECK(objective(-magnitude) >= *std::min_element(losses.begin(), losses.end()) - slack);
+    CHECK(objective(-magnitude) <= mean + slack);
+    CHECK(objective(magnitude) >= mean - slack);
+    CHECK(objective(magnitude) <= *std::max_element(losses.begin(), losses.end()) + slack);
+    CHECK(objective(2 * magnitude) <= objective(magnitude) + slack);
+    double variance = 0;
+    for (const double loss : losses) variance += (loss - mean) * (loss - mean) / 32;
+    CHECK(objective(1e4) == Approx(mean + variance / 2e4).epsilon(1e-7));
+    CHECK(objective(kInfinity) == Approx(mean));
+  }
+}
+
+TEST_CASE("(7) a batch of one and a ragged last batch are defined", "[optim]") {
+  ExponentialWeights one({.lambda = 1, .gamma = 0.5});
+  CHECK(one.weigh(std::vector<double>{2}) == std::vector<double>{1});
+  // u = (1/3) e^2 + (2/3) e^3 after the bias correction
+  CHECK(one.weigh(std::vector<double>{3})[0] == Approx(std::exp(3) / (std::exp(2) / 3 + 2 * std::exp(3) / 3)));
+
+  // Two batches of half the size move the average as far as one whole batch of the same losses.
+  ExponentialWeights whole({.lambda = 1, .gamma = 0.6, .start = Start::first_batch});
+  ExponentialWeights halves({.lambda = 1, .gamma = 0.6, .start = Start::first_batch});
+  const std::vector<double> before{1, 2, 1, 2}, after{3, 3, 3, 3}, half{3, 3};
+  whole.weigh(before);
+  halves.weigh(before);
+  whole.weigh(after);
+  halves.weigh(half);
+  halves.weigh(half);
+  CHECK(halves.log_u() == Approx(whole.log_u()).epsilon(1e-14));
+}
+
+TEST_CASE("u changes its unit with lambda so that the objective stays", "[optim]") {
+  const std::vector<double> losses(8, 1.5);
+  ExponentialWeights reduction({.lambda = 5, .alpha = 0.5});
+  reduction.weigh(losses);
+  for (const double lambda : {2.0, -1.0, kInfinity, 0.5, 0.5, kInfinity, -5.0}) {
+    reduction.set_lambda(lambda);
+    CHECK(reduction.objective() == Approx(1.5));
+    CHECK(sum(reduction.weigh(losses)) == Approx(std::isinf(lambda) ? 8 : 16));  // alpha acts on u alone
+  }
+  // From the mean into a finite lambda: a = m / lambda + log alpha with m the moving mean loss.
+  ExponentialWeights staged({.lambda = kInfinity, .gamma = 0.5, .alpha = 0.5, .start = Start::first_batch});
+  staged.weigh(std::vector<double>{1, 3});
+  staged.weigh(std::vector<double>{5, 7});
+  CHECK(staged.moving_mean_loss() == Approx(4));
+  CHECK(staged.weights() == std::vector<double>{1, 1});
+  staged.set_lambda(2);
+  CHECK(staged.log_u() == Approx(4 / 2.0 + std::log(0.5)));
+  // The authors' u starts at 0 when their second stage does, and keeps its old unit.
+  ExponentialWeights official({.lambda = kInfinity, .gamma = 0.5, .start = Start::official});
+  official.weigh(losses);
+  official.set_lambda(2);
+  CHECK(sum(official.weigh(losses)) == Approx(16));
+  const double log_u = official.log_u();
+  official.set_lambda(1);
+  CHECK(official.log_u() == log_u);
+  CHECK(contains(message_of<ValueError>([&] { official.set_lambda(0); }), "lambda"));
+  CHECK(official.lambda() == 1);
+}
+
+namespace {
+
+// sum w / N over a run of ordinary batches in which one loss of one batch is replaced. Losses 0.1 ... 1.9.
+template <class Weigh>
+std::vector<double> run_with_outlier(Weigh&& weigh, int steps, int at, double outlier) {
+  std::vector<double> gain;
+  for (int step = 0; step < steps; ++step) {
+    std::vector<double> losses;
+    for (int i = 0; i < 128; ++i) losses.push_back(1 + 0.9 * std::sin(step * 128.0 + i));
+    if (step == at) losses[17] = outlier;
+    gain.push_back(sum(weigh(losses)) / 128);
+  }
+  return gain;
+}
+
+// The authors' arithmetic, float throughout.
+struct AuthorsFloat {
+  float lambda, gamma, u = 0;
+  std::vector<double> operator()(const std::vector<double>& losses) {
+    float mean = 0;
+    for (const double loss : losses) mean += std::exp(static_cast<float>(loss) / lambda) / static_cast<float>(losses.size());
+    u = (1 - gamma) * u + gamma * mean;
+    std::vector<double> weights;
+    for (const double loss : losses) weights.push_back(std::exp(static_cast<float>(loss) / lambda) / u);
+    return weights;
+  }
+};
+
+int steps_below(const std::vector<double>& gain, double level, int from) {
+  return static_cast<int>(std::count_if(gain.begin() + from, gain.end(), [=](double g) { return !(g >= level); }));
+}
+
+}  // namespace
+
+TEST_CASE("one outlier: the authors' floats end in NaN, log domain alone stalls, the clip goes on", "[optim]") {
+  const int at = GENERATE(0, 50);  // in the first batch, and mid-run
+  const int steps = 1000;
+  INFO("outlier at step " << at);
+
+  const std::vector<double> theirs = run_with_outlier(AuthorsFloat{0.5F, 0.9F}, steps, at, 1e4);
+  CHECK(std::isnan(theirs[static_cast<std::size_t>(at)]));
+  CHECK(theirs.back() == 0);  // u is infinite for ever
+
+  const auto gain = [&](std::optional<double> clip, double gamma) {
+    ExponentialWeights reduction({.lambda = 0.5, .gamma = gamma, .clip = clip});
+    return run_with_outlier([&](const std::vector<double>& losses) { return reduction.weigh(losses); }, steps, at, 1e4);
+  };
+  CHECK(steps_below(gain(kInfinity, 0.9), 0.5, at + 1) == steps - at - 1);  // 20000 nats at 2.3 a step
+
+  const std::vector<double> ours = gain({}, 0.9);
+  CHECK(steps_below(ours, 0.5, at + 1) <= 3);
+  for (const double g : ours) CHECK((g > 1e-3 && g < 1 / 0.9 + 1e-9));
+  CHECK(ours.back() ==
+        Approx(run_with_outlier([r = ExponentialWeights({.lambda = 0.5})](const auto& l) mutable { return r.weigh(l); }, steps,
+                                -1, 0)
+                   .back())
+            .epsilon(1e-6));
+  CHECK(steps_below(gain({}, 0.1), 0.5, at + 1) <= 40);
+
+  // 1e30 at the smallest lambda, both signs.
+  for (const double lambda : {1e-3, -1e-3}) {
+    ExponentialWeights reduction({.lambda = lambda});
+    const auto extreme =
+        run_with_outlier([&](const std::vector<double>& losses) { return reduction.weigh(losses); }, 200, at, 1e30);
+    ExponentialWeights calm({.lambda = lambda});
+    const auto reference = run_with_outlier([&](const std::vector<double>& losses) { return calm.weigh(losses); }, 200, -1, 0);
+    CHECK(extreme.back() == Approx(reference.back()).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("the clip does not touch ordinary batches", "[optim]") {
+  Random random;
+  for (const double lambda : {20.0, 5.0, 2.0, 1.0, 0.5, -0.5, -2.0, -5.0}) {
+    ExponentialWeights clipped({.lambda = lambda}), free({.lambda = lambda, .clip = kInfinity});
+    for (int step = 0; step < 500; ++step) {
+      // Cross entropies of a network in training on ten classes: all near log 10 at first, then most small and one in
+      // twenty up to 6.
+      const double trained = std::min(1.0, step / 300.0);
+      std::vector<double> losses;
+      for (int i = 0; i < 128; ++i) {
+        const double late = random.uniform(0, 1) < 0.05 ? random.uniform(0, 6) : -0.2 * std::log(random.uniform(1e-6, 1));
+        losses.push_back((1 - trained) * random.uniform(1.8, 2.8) + trained * late);
+      }
+      REQUIRE(clipped.weigh(losses) == free.weigh(losses));
+      REQUIRE(clipped.clipped() == 0);
+    }
+    CHECK(clipped.restarts() == 0);
+  }
+}
+
+TEST_CASE("an average of another era starts anew", "[optim]") {
+  const std::vector<double> ordinary{0.5, 1, 2, 3}, broken(4, 1e30);
+  for (const double lambda : {0.5, -0.5}) {
+    ExponentialWeights reduction({.lambda = lambda}), fresh({.lambda = lambda});
+    for (int step = 0; step < 3; ++step) reduction.weigh(broken);
+    for (int step = 0; step < 100; ++step) {
+      const double gain = sum(reduction.weigh(ordinary)) / 4;
+      if (lambda < 0) CHECK(gain > 0.9);  // z above the level: clipped, so all alike, but never lost
+      fresh.weigh(ordinary);
+    }
+    CHECK(reduction.restarts() == 1);
+    CHECK(sum(reduction.weights()) == Approx(4));
+    CHECK(reduction.log_u() == Approx(fresh.log_u()));
+  }
+  // Fewer in a row than the patience: the average waits.
+  ExponentialWeights patient({.lambda = 0.5});
+  for (int step = 0; step < 200; ++step)
+    patient.weigh(step % ExponentialWeights::kPatience == 0 ? std::vector<double>{2, 2} : std::vector<double>{20, 20});
+  CHECK(patient.restarts() == 0);
+}
