@@ -20,9 +20,10 @@ struct GradientCheckOptions {
 };
 
 struct GradientCheckReport {
-  bool ok = true;
+  bool ok = true;            // every comparison holds, and at least half of the points could be compared
   std::int64_t checked = 0;  // entries and directions compared
-  std::int64_t kinks = 0;    // points whose two one-sided differences disagree: resampled, or counted here if they stay
+  std::int64_t kinks = 0;    // points whose two one-sided differences disagree: another one nearby is taken instead
+  std::int64_t skipped = 0;  // of these, where the others were on a kink too: not compared
   double worst = 0;          // largest |analytic - numeric| / (atol + rtol |numeric|); ok means <= 1
   std::string message;       // the worst disagreement: input, index, both numbers
 };
@@ -33,7 +34,7 @@ GradientCheckReport check_gradients(const std::function<Variable(const std::vect
                                     const std::vector<Tensor>& inputs, const GradientCheckOptions& options = {});
 
 // The same for a whole network: f() computes a result of any shape from `parameters`, f64 leaves, which are nudged in
-// place (and restored).
+// place (and restored); gradients they hold are forgotten. Throws AutogradError where one requires no gradient.
 GradientCheckReport check_gradients(const std::function<Variable()>& f, const std::vector<Variable>& parameters,
                                     const GradientCheckOptions& options = {});
 
