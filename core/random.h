@@ -46,6 +46,13 @@ HEFT_HD inline std::array<std::uint32_t, 4> random_bits(const RandomKey& key, st
 // [0, 1), 24 bits: exactly representable in a float, so every device rounds alike.
 HEFT_HD inline float uniform_from_bits(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
+// [low, high) in T, or low where they are equal: a value that T would round up to high becomes the one below it.
+template <class T>
+HEFT_HD T uniform_between(double low, double high, std::uint32_t bits) {
+  const T x = static_cast<T>(low + (high - low) * static_cast<double>(uniform_from_bits(bits)));
+  return x < static_cast<T>(high) ? x : std::nextafter(static_cast<T>(high), static_cast<T>(low));
+}
+
 // A stream number from a name and up to two indices, e.g. stream_of("shuffle", epoch). Equal arguments, equal streams.
 std::uint64_t stream_of(std::string_view name, std::uint64_t a = 0, std::uint64_t b = 0);
 

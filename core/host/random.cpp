@@ -11,7 +11,7 @@ void HostBackend::random(Tensor& x, Distribution distribution, double a, double 
     const auto uniform = [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const auto bits = random_bits(key, static_cast<std::uint64_t>(i) / 4)[static_cast<std::size_t>(i % 4)];
-        p[i] = static_cast<T>(a + (b - a) * static_cast<double>(uniform_from_bits(bits)));
+        p[i] = uniform_between<T>(a, b, bits);
       }
     };
     // Box-Muller in double, so that devices agree to the last bits of a float. The first uniform is in (0, 1].

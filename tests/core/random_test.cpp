@@ -81,6 +81,14 @@ TEST_CASE("A uniform takes 24 bits", "[random]") {
   CHECK(uniform_from_bits(0xffffffff) == 1 - 0x1p-24f);
 }
 
+TEST_CASE("A uniform stays below its upper bound where a float would round to it", "[random]") {
+  const RandomKey key{.seed = 1, .offset = 6318945};
+  REQUIRE(random_bits(key, 0)[1] >> 8 == 0xffffff);
+  CHECK(random_uniform(Shape{2}, 1, 2, DType::f32, Device::cpu(), key).to_vector<float>()[1] == 2 - 0x1p-23f);
+  CHECK(random_uniform(Shape{2}, -2, -1, DType::f32, Device::cpu(), key).to_vector<float>()[1] == -1 - 0x1p-23f);
+  CHECK(random_uniform(Shape{2}, 1, 2, DType::f64, Device::cpu(), key).to_vector<double>()[1] == 2 - 0x1p-24);
+}
+
 TEST_CASE("Element i of a random tensor depends on the key and i alone", "[random]") {
   const RandomKey key{.seed = 7, .stream = 3, .offset = 2};
   SECTION("a uniform is word i mod 4 of block i / 4") {
