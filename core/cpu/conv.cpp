@@ -1,0 +1,110 @@
+// Convolutions. Formats are left to oneDNN, so a primitive depends on the shapes and the geometry alone.
+#include "core/cpu/cpu_backend.h"
+#include "core/cpu/primitive.h"
+#include "core/ops.h"
+
+namespace heft {
+namespace {
+
+using namespace onednn;
+
+struct Geometry {
+  Desc x, weight, y, bias;
+  Dims stride, dilation, padding;
+};
+
+Geometry describe_geometry(const Shape& x, const Shape& w, const Conv2dGeometry& g) {
+  // oneDNN counts the skipped elements: 0 is dense.
+  const Dims dilation{g.dilation[0] - 1, g.dilation[1] - 1};
+  const Dims weight = g.groups == 1 ? dims_of(w) : Dims{g.groups, w[0] / g.groups, w[1], w[2], w[3]};
+  return {any_format(dims_of(x)),      any_format(weight),         any_format(dims_of(conv2d_shape(x, w, g))),
+          row_major({w[0]}),           {g.stride[0], g.stride[1]}, dilation,
+          {g.padding[0], g.padding[1]}};
+}
+
+Key key_of(Kind kind, const Shape& x, const Shape& weight, bool bias, const Conv2dGeometry& g) {
+  return Key(kind) << x << weight << bias << g.stride << g.padding << g.dilation << g.groups;
+}
+
+// Always the training kind, so that the formats in training and evaluation agree.
+auto describe_forward(const Geometry& g, bool bias) {
+  using Forward = dnnl::convolution_forward;
+  constexpr auto kind = dnnl::prop_kind::forward_training;
+  constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+  return bias ? describe<Forward>(kind, algorithm, g.x, g.weight, g.bias, g.y, g.stride, g.dilation, g.padding, g.padding)
+              : describe<Forward>(kind, algorithm, g.x, g.weight, g.y, g.stride, g.dilation, g.padding, g.padding);
+}
+
+PrimitivePtr forward(const Shape& x, const Shape& weight, bool bias, const Conv2dGeometry& geometry) {
+  return cached("conv2d", key_of(Kind::conv, x, weight, bias, geometry), [&] {
+    const auto desc = describe_forward(describe_geometry(x, weight, geometry), bias);
+    return bias ? Primitive(desc, {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST})
+                : Primitive(desc, {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST});
+  });
+}
+
+PrimitivePtr backward_input(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry) {
+  return cached("conv2d", key_of(Kind::conv_input, x, weight, false, geometry), [&] {
+    const Geometry g = describe_geometry(x, weight, geometry);
+    const auto desc =
+        describe_backward<dnnl::convolution_backward_data>(describe_forward(g, false), dnnl::algorithm::convolution_direct, g.x,
+                                                           g.weight, g.y, g.stride, g.dilation, g.padding, g.padding);
+    return Primitive(desc, {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC});
+  });
+}
+
+PrimitivePtr backward_weight(const Shape& x, const Shape& weight, bool bias, const Conv2dGeometry& geometry) {
+  return cached("conv2d", key_of(Kind::conv_weight, x, weight, bias, geometry), [&] {
+    using Backward = dnnl::convolution_backward_weights;
+    constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+    const Geometry g = describe_geometry(x, weight, geometry);
+    const auto hint = describe_forward(g, bias);
+    if (!bias)
+      return Primitive(
+          describe_backward<Backward>(hint, algorithm, g.x, g.weight, g.y, g.stride, g.dilation, g.padding, g.padding),
+          {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS});
+    return Primitive(
+        describe_backward<Backward>(hint, algorithm, g.x, g.weight, g.bias, g.y, g.stride, g.dilation, g.padding, g.padding),
+        {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS});
+  });
+}
+
+}  // namespace
+
+Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+  if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
+  Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
+  call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
+  if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
+  Tensor y = call.out(DNNL_ARG_DST);
+  call.run();
+  return y;
+}
+
+Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
+                                         const Conv2dGeometry& geometry) {
+  if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
+  Call call(backward_input(x_shape, weight.shape(), geometry));
+  Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
+  call.run();
+  return dx;
+}
+
+ConvWeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                                       const Conv2dGeometry& geometry) {
+  if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
+  Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
+  ConvWeightGradients gradients;
+  gradients.weight = call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_DIFF_DST, dy).out(DNNL_ARG_DIFF_WEIGHTS, weight.shape());
+  if (want_bias) gradients.bias = call.out(DNNL_ARG_DIFF_BIAS);
+  call.run();
+  gradients.weight = to_layout(gradients.weight, weight.layout());
+  return gradients;
+}
+
+Tensor CpuBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
+  if (!ours(x)) return weight;
+  return to_layout(weight, forward(x.shape(), weight.shape(), false, geometry)->port(DNNL_ARG_WEIGHTS).layout);
+}
+
+}  // namespace heft

@@ -1,0 +1,326 @@
+// The oneDNN backend against the reference loops, and its promises: layouts travel, nothing is compiled or allocated twice.
+#include "tests/catch_compat.h"
+
+#ifdef HEFT_ONEDNN
+
+#include <cmath>
+
+#include "core/cpu/cpu_backend.h"
+#include "core/error.h"
+#include "core/memory.h"
+#include "core/ops.h"
+#include "core/parallel.h"
+
+using namespace heft;
+
+namespace {
+
+Backend& fast() { return onednn_backend(); }
+Backend& plain() { return reference_backend(); }
+
+Tensor numbers(const Shape& shape, std::uint64_t stream) {
+  return random_normal(shape, 0, 1, DType::f32, Device::cpu(), RandomKey{7, stream, 0});
+}
+
+// max |a - b| / (1 + max |b|): absolute for small results, relative to the largest for others.
+double error(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
+  double largest = 0, worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    largest = std::max(largest, std::abs(y[i]));
+    worst = std::max(worst, std::isfinite(x[i]) ? std::abs(x[i] - y[i]) : HUGE_VAL);
+  }
+  return worst / (1 + largest);
+}
+
+// Everything the buffer holds beyond the shape: 0 where padding is as it must be.
+double buffer_sum(const Tensor& x) {
+  const auto* p = static_cast<const float*>(x.raw());
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.buffer_elements(); ++i) sum += std::abs(p[i]);
+  return sum;
+}
+double value_sum(const Tensor& x) {
+  double sum = 0;
+  for (const double v : x.to_vector<double>()) sum += std::abs(v);
+  return sum;
+}
+
+struct ConvCase {
+  Shape x, weight;
+  Conv2dGeometry geometry;
+};
+
+std::vector<ConvCase> conv_cases() {
+  return {
+      {{2, 1, 28, 28}, {6, 1, 5, 5}, {.padding = {2, 2}}},
+      {{2, 6, 14, 14}, {16, 6, 5, 5}, {}},
+      {{3, 3, 17, 13}, {16, 3, 3, 3}, {.padding = {1, 1}}},
+      {{2, 16, 16, 16}, {16, 16, 3, 3}, {.padding = {1, 1}}},
+      {{2, 16, 16, 16}, {32, 16, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}}},
+      {{2, 16, 16, 16}, {32, 16, 1, 1}, {.stride = {2, 2}}},
+      {{2, 20, 9, 11}, {20, 20, 3, 3}, {.padding = {1, 1}}},
+      {{2, 20, 9, 11}, {7, 20, 3, 2}, {.stride = {2, 1}, .padding = {2, 1}}},
+      {{2, 16, 15, 15}, {16, 16, 3, 3}, {.padding = {2, 2}, .dilation = {2, 2}}},
+      {{2, 3, 15, 14}, {6, 3, 3, 3}, {.padding = {3, 1}, .dilation = {3, 2}}},
+      {{2, 16, 10, 10}, {32, 8, 3, 3}, {.padding = {1, 1}, .groups = 2}},
+      {{2, 6, 10, 9}, {12, 2, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}, .groups = 3}},
+      {{2, 16, 12, 12}, {16, 1, 3, 3}, {.padding = {1, 1}, .groups = 16}},
+      {{2, 20, 12, 12}, {20, 1, 3, 3}, {.stride = {2, 2}, .padding = {1, 1}, .groups = 20}},
+      {{2, 6, 7, 7}, {18, 1, 3, 3}, {.padding = {1, 1}, .groups = 6}},
+      {{1, 16, 1, 1}, {10, 16, 1, 1}, {}},
+      {{5, 16, 8, 8}, {64, 16, 8, 8}, {}},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("cpu: convolution and its gradients equal the reference", "[cpu][conv2d]") {
+  for (const ConvCase& c : conv_cases()) {
+    const auto& g = c.geometry;
+    INFO("x " << c.x.str() << ", weight " << c.weight.str() << ", groups " << g.groups);
+    const Tensor x = numbers(c.x, 1), w = numbers(c.weight, 2), b = numbers(Shape{c.weight[0]}, 3);
+    const Tensor y = fast().conv2d(x, w, b, g);
+    CHECK(error(y, plain().conv2d(x, w, b, g)) < 2e-6);
+    CHECK(error(fast().conv2d(x, w, {}, g), plain().conv2d(x, w, {}, g)) < 2e-6);
+
+    // The weight in the layout the convolution wants, the input and gradient in whatever they come.
+    const Tensor prepared = fast().conv2d_prepare_weight(w, x, g), dy = numbers(y.shape(), 4);
+    CHECK(error(prepared, w) == 0);
+    CHECK(error(fast().conv2d(x, prepared, b, g), y) == 0);
+    for (const Tensor& weight : {w, prepared})
+      for (const Tensor& seed : {dy, fast().to_layout(dy, y.layout())}) {
+        const Tensor dx = fast().conv2d_backward_input(seed, weight, c.x, g);
+        CHECK(error(dx, plain().conv2d_backward_input(dy, w, c.x, g)) < 2e-6);
+        const ConvWeightGradients got = fast().conv2d_backward_weight(seed, x, weight, true, g);
+        const ConvWeightGradients expected = plain().conv2d_backward_weight(dy, x, w, true, g);
+        CHECK(got.weight.layout() == weight.layout());
+        CHECK(error(got.weight, expected.weight) < 5e-6);
+        CHECK(error(got.bias, expected.bias) < 5e-6);
+        CHECK_FALSE(fast().conv2d_backward_weight(seed, x, weight, false, g).bias.defined());
+        for (const Tensor& t : {y, dx, got.weight}) CHECK(buffer_sum(t) == Approx(value_sum(t)));
+      }
+  }
+}
+
+TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", "[cpu][pool2d]") {
+  const std::vector<std::pair<Shape, Pool2dGeometry>> cases = {
+      {{2, 16, 8, 8}, {}},
+      {{2, 6, 9, 7}, {.kernel = {3, 2}, .stride = {2, 1}}},
+      {{3, 20, 11, 11}, {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}},
+      {{2, 64, 8, 8}, {.kernel = {8, 8}, .stride = {8, 8}}},
+      {{2, 1, 5, 5}, {.kernel = {2, 2}, .stride = {1, 1}, .padding = {1, 1}}},
+      {{2, 3, 40, 40}, {.kernel = {20, 20}, .stride = {20, 20}}},
+  };
+  for (const auto& [shape, g] : cases) {
+    INFO("x " << shape.str());
+    // A 1 x 1 convolution's output, to have x as a network would.
+    const Conv2dGeometry one;
+    const Tensor w = numbers(Shape{shape[1], shape[1], 1, 1}, 5), conv = fast().conv2d(numbers(shape, 6), w, {}, one);
+    const Tensor dense = conv.contiguous();
+    for (const Tensor& x : {dense, conv}) {
+      const MaxPoolResult top = fast().max_pool2d(x, g), expected = plain().max_pool2d(dense, g);
+      CHECK(error(top.output, expected.output) == 0);
+      CHECK(top.output.is_opaque() == x.is_opaque());
+      const Tensor dy = numbers(top.output.shape(), 7);
+      const Tensor dx = fast().max_pool2d_backward(dy, top.where, x, g);
+      CHECK(error(dx, plain().max_pool2d_backward(dy, expected.where, dense, g)) < 1e-6);
+      const Tensor mean = fast().avg_pool2d(x, g);
+      CHECK(error(mean, plain().avg_pool2d(dense, g)) < 1e-6);
+      const Tensor dmean = fast().avg_pool2d_backward(dy, x, g);
+      CHECK(error(dmean, plain().avg_pool2d_backward(dy, dense, g)) < 1e-6);
+      for (const Tensor& t : {top.output, dx, mean, dmean}) CHECK(buffer_sum(t) == Approx(value_sum(t)));
+    }
+  }
+}
+
+TEST_CASE("cpu: batch norm and its gradients equal the reference in every layout", "[cpu][batch_norm]") {
+  for (const Shape& shape :
+       {Shape{4, 16, 8, 8}, Shape{3, 6, 5, 7}, Shape{8, 20, 3, 3}, Shape{16, 3, 1, 1}, Shape{4, 1, 6, 6}}) {
+    INFO("x " << shape.str());
+    const std::int64_t c = shape[1];
+    const Tensor w = numbers(Shape{c, c, 1, 1}, 8), conv = fast().conv2d(numbers(shape, 9), w, {}, {}),
+                 dense = conv.contiguous();
+    const Tensor gamma = numbers(Shape{c}, 10), beta = numbers(Shape{c}, 11), dy = numbers(shape, 12);
+    const BatchNormResult expected = plain().batch_norm_train(dense, gamma, beta, 1e-5);
+    for (const Tensor& x : {dense, conv}) {
+      const BatchNormResult got = fast().batch_norm_train(x, gamma, beta, 1e-5);
+      CHECK(got.output.layout() == x.layout());
+      CHECK(error(got.output, expected.output) < 5e-6);
+      CHECK(error(got.mean, expected.mean) < 1e-6);
+      CHECK(error(got.variance, expected.variance) < 2e-6);
+      const Tensor eval = fast().batch_norm_eval(x, gamma, beta, beta, expected.variance, 1e-5);
+      CHECK(error(eval, plain().batch_norm_eval(dense, gamma, beta, beta, expected.variance, 1e-5)) < 5e-6);
+      const BatchNormGradients d = fast().batch_norm_backward(dy, x, gamma, got.mean, got.variance, 1e-5);
+      const BatchNormGradients e = plain().batch_norm_backward(dy, dense, gamma, expected.mean, expected.variance, 1e-5);
+      CHECK(error(d.input, e.input) < 1e-5);
+      CHECK(error(d.gamma, e.gamma) < 1e-5);
+      CHECK(error(d.beta, e.beta) < 1e-5);
+      for (const Tensor& t : {got.output, eval, d.input}) CHECK(buffer_sum(t) == Approx(value_sum(t)));
+    }
+  }
+}
+
+TEST_CASE("cpu: matrix products equal the reference", "[cpu][matmul]") {
+  struct Case {
+    std::int64_t batch_a, batch_b, m, k, n;
+  };
+  for (const Case& c : {Case{1, 1, 1, 1, 1}, Case{1, 1, 128, 784, 10}, Case{1, 1, 33, 65, 17}, Case{3, 3, 5, 7, 4},
+                        Case{1, 4, 6, 5, 3}, Case{4, 1, 6, 5, 3}, Case{1, 1, 1, 300, 5}, Case{2, 2, 64, 64, 64}})
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true}) {
+        INFO(c.batch_a << "x" << c.m << "x" << c.k << " by " << c.batch_b << "x" << c.k << "x" << c.n << ", " << ta << tb);
+        const Tensor a = numbers(ta ? Shape{c.batch_a, c.k, c.m} : Shape{c.batch_a, c.m, c.k}, 13);
+        const Tensor b = numbers(tb ? Shape{c.batch_b, c.n, c.k} : Shape{c.batch_b, c.k, c.n}, 14);
+        CHECK(error(fast().matmul(a, b, ta, tb), plain().matmul(a, b, ta, tb)) < 2e-6);
+      }
+  for (const Shape& s : {Shape{128, 400, 120}, Shape{1, 5, 1}, Shape{64, 84, 10}}) {
+    const Tensor x = numbers(Shape{s[0], s[1]}, 15), w = numbers(Shape{s[2], s[1]}, 16), b = numbers(Shape{s[2]}, 17);
+    CHECK(error(fast().linear(x, w, b), plain().linear(x, w, b)) < 2e-6);
+    CHECK(error(fast().linear(x, w, {}), plain().linear(x, w, {})) < 2e-6);
+  }
+}
+
+TEST_CASE("cpu: reductions and softmax equal the reference", "[cpu][reduce]") {
+  for (const Shape& s : {Shape{1, 1, 1}, Shape{128, 10, 1}, Shape{1, 128, 10}, Shape{1, 300000, 1}, Shape{3, 70000, 1},
+                         Shape{1, 40000, 64}, Shape{4, 33, 49}, Shape{2, 40, 40000}, Shape{5, 31, 1}, Shape{7, 1, 3}}) {
+    INFO("x " << s.str());
+    const Tensor x = numbers(s, 18);
+    CHECK(error(fast().reduce(Reduction::sum, x), plain().reduce(Reduction::sum, x)) < 2e-6);
+    CHECK(error(fast().reduce(Reduction::max, x), plain().reduce(Reduction::max, x)) == 0);
+    CHECK(error(fast().reduce(Reduction::min, x), plain().reduce(Reduction::min, x)) == 0);
+    for (const bool log : {false, true}) {
+      const Tensor y = plain().softmax(x, log), dy = numbers(s, 19);
+      CHECK(error(fast().softmax(x, log), y) < 2e-6);
+      CHECK(error(fast().softmax_backward(y, dy, log), plain().softmax_backward(y, dy, log)) < 5e-6);
+    }
+  }
+  Tensor holed = numbers(Shape{3, 100, 5}, 20);
+  holed.mutable_data<float>()[250] = std::nanf("");
+  for (const Reduction op : {Reduction::sum, Reduction::max, Reduction::min})
+    CHECK(std::isnan(fast().reduce(op, holed).to_vector<double>()[0]));
+  CHECK(fast().reduce(Reduction::sum, Tensor::from<std::int64_t>({1, 2, 3}, {1, 3, 1})).item<std::int64_t>() == 6);
+}
+
+TEST_CASE("cpu: to_layout and back gives the same values, padding included", "[cpu][layout]") {
+  for (const std::int64_t channels : {1, 3, 6, 16, 20}) {
+    INFO(channels << " channels");
+    const Tensor x = numbers(Shape{2, channels, 5, 7}, 21);
+    const Layout layout = fast().conv2d(x, numbers(Shape{channels, channels, 3, 3}, 22), {}, {.padding = {1, 1}}).layout();
+    const Tensor y = fast().to_layout(x, layout);
+    CHECK(y.layout() == layout);
+    CHECK(error(y.contiguous(), x) == 0);
+    CHECK(buffer_sum(y) == Approx(value_sum(x)));
+    CHECK(error(fast().to_layout(x.transpose(2, 3), Layout{}), x.transpose(2, 3).contiguous()) == 0);
+    CHECK_FALSE(layout.str().empty());
+    if (layout.is_opaque()) {
+      CHECK(layout != Layout{});
+      CHECK(&layout.opaque()->owner() == &fast());
+      CHECK_THROWS_AS(fast().to_layout(x.astype(DType::f64), layout), DTypeError);
+    }
+  }
+}
+
+namespace {
+
+// conv -> batch norm -> relu -> + shortcut -> max pool -> conv, forward and backward.
+struct Step {
+  Tensor x = numbers({8, 16, 16, 16}, 30), w1, w2, gamma = numbers({16}, 31), beta = numbers({16}, 32);
+  Conv2dGeometry g{.padding = {1, 1}};
+
+  Step() {
+    x = conv2d(x, numbers({16, 16, 1, 1}, 33));
+    w1 = conv2d_prepare_weight(numbers({16, 16, 3, 3}, 34), x, g);
+    w2 = conv2d_prepare_weight(numbers({32, 16, 3, 3}, 35), Tensor::empty({8, 16, 8, 8}), g);
+  }
+  Tensor forward() const {
+    const Tensor h = batch_norm_train(conv2d(x, w1, {}, g), gamma, beta, 1e-5).output;
+    return conv2d(max_pool2d(unary<fn::Relu>(h) + x, {}).output, w2, {}, g);
+  }
+  // The gradient of the sum of squares of the output, halved, with respect to x, w1 and w2.
+  std::vector<Tensor> run() const {
+    const Tensor c = conv2d(x, w1, {}, g);
+    const BatchNormResult n = batch_norm_train(c, gamma, beta, 1e-5);
+    const Tensor r = unary<fn::Relu>(n.output), s = r + x;
+    const MaxPoolResult p = max_pool2d(s, {});
+    const Tensor y = conv2d(p.output, w2, {}, g);
+    const Tensor dp = conv2d_backward_input(y, w2, p.output.shape(), g);
+    const Tensor dw2 = conv2d_backward_weight(y, p.output, w2, false, g).weight;
+    const Tensor ds = max_pool2d_backward(dp, p.where, s, {});
+    const Tensor dn = unary_backward<fn::Relu>(n.output, r, ds);
+    const Tensor dc = batch_norm_backward(dn, c, gamma, n.mean, n.variance, 1e-5).input;
+    const Tensor dx = conv2d_backward_input(dc, w1, x.shape(), g);
+    return {y, ds + dx, conv2d_backward_weight(dc, x, w1, false, g).weight, dw2};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cpu: layouts travel through a network without a reorder", "[cpu][layout]") {
+  const Step step;
+  const std::uint64_t before = onednn::counters().reorders;
+  step.forward();
+  CHECK(onednn::counters().reorders == before);
+
+  const std::vector<Tensor> got = step.run();
+  std::vector<Tensor> expected;
+  {
+    const BackendScope scope(plain());
+    expected = step.run();
+  }
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(error(got[i], expected[i]) < 1e-5);
+}
+
+TEST_CASE("cpu: a repeated step compiles nothing, allocates nothing and gives the same bits", "[cpu][cache]") {
+  const Step step;
+  std::vector<std::vector<float>> first;
+  for (const Tensor& t : step.run()) first.push_back(t.to_vector<float>());
+  step.run();
+  const std::uint64_t created = onednn::counters().primitives_created, allocated = memory_stats().system_allocations;
+  const std::uint64_t before = onednn::counters().reorders;
+  const std::vector<Tensor> again = step.run();
+  CHECK(onednn::counters().primitives_created == created);
+  CHECK(memory_stats().system_allocations == allocated);
+  // At most the two weights, for the gradient of their convolution's input.
+  CHECK(onednn::counters().reorders - before <= 2);
+  for (std::size_t i = 0; i < again.size(); ++i) CHECK(again[i].to_vector<float>() == first[i]);
+}
+
+TEST_CASE("cpu: the primitive cache stays within its capacity", "[cpu][cache]") {
+  const std::size_t capacity = onednn::primitive_cache_capacity();
+  CHECK(capacity == 128);
+  onednn::set_primitive_cache_capacity(8);
+  CHECK(onednn::primitive_cache_size() <= 8);
+  const Tensor w = numbers({4, 3, 3, 3}, 40);
+  for (std::int64_t n = 1; n <= 40; ++n) {
+    const Tensor x = numbers({n, 3, 6, 6}, 41);
+    CHECK(error(fast().conv2d(x, w, {}, {}), plain().conv2d(x, w, {}, {})) < 2e-6);
+    CHECK(onednn::primitive_cache_size() <= 8);
+  }
+  // The least recently used goes first.
+  const auto run = [&](std::int64_t n) {
+    const std::uint64_t created = onednn::counters().primitives_created;
+    fast().linear(Tensor::ones({n, 4}), Tensor::ones({2, 4}), {});
+    return onednn::counters().primitives_created - created;
+  };
+  for (std::int64_t n = 1; n <= 8; ++n) run(n);
+  CHECK(run(1) == 0);
+  CHECK(run(9) == 1);
+  CHECK(run(1) == 0);
+  CHECK(run(2) == 1);
+  onednn::set_primitive_cache_capacity(capacity);
+  CHECK(test::contains(test::message_of<ValueError>([] { onednn::set_primitive_cache_capacity(0); }), "at least 1"));
+}
+
+TEST_CASE("cpu: another thread count is another primitive and the same result to rounding", "[cpu][cache]") {
+  const Tensor x = numbers({4, 16, 12, 12}, 50), w = numbers({16, 16, 3, 3}, 51);
+  const Tensor many = fast().conv2d(x, w, {}, {});
+  const int threads = num_threads();
+  set_num_threads(1);
+  const Tensor one = fast().conv2d(x, w, {}, {});
+  set_num_threads(threads);
+  CHECK(error(one, many) < 2e-6);
+}
+
+#endif
