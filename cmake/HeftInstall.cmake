@@ -7,7 +7,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/heft.h DESTINATION ${CMAKE_INSTALL_INCLUDEDI
 foreach(folder IN LISTS heft_public_folders)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
   foreach(header IN LISTS headers)
-    file(STRINGS ${header} internal LIMIT_COUNT 1 REGEX "^// .*Internal[.:]")
+    file(STRINGS ${header} internal LIMIT_COUNT 1 REGEX "^// .*Internal")
     if(NOT internal)
       install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/heft/${folder} COMPONENT library)
     endif()

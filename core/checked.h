@@ -1,4 +1,4 @@
-// Sums and products of sizes that come from files: nothing where the result does not fit 64 bits.
+// Sums and products of sizes that come from files: nothing where the result does not fit 64 bits. Internal.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // A file read front to back, plain or gzip (told by its first two bytes, not by its name), for readers that must know
-// how much there is before they allocate anything.
+// how much there is before they allocate anything. Internal.
 #pragma once
 
 #include <cstddef>
