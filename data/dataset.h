@@ -50,7 +50,8 @@ class Dataset {
   // The labels by position. Fetches every sample unless overridden.
   virtual std::vector<std::int64_t> labels() const;
   // The samples at `positions`, images stacked, in tensors nobody else holds. Built on get() unless overridden: then a
-  // sample that cannot be fetched, or has another image shape than the first, is a DataError that names its position.
+  // sample that cannot be fetched, or has another image shape than the first, is a DataError that names its position
+  // in the set whose get() it was.
   virtual Batch get_batch(std::span<const std::int64_t> positions) const;
 };
 using DatasetPtr = std::shared_ptr<const Dataset>;
