@@ -23,7 +23,7 @@ void add_to_leaf(Variable::Impl& leaf, const Tensor& term) {
   add_to(leaf.grad, grad);
 }
 
-void check_pulled(const Node& node, const Variable& input, const Tensor& grad) {
+void check_pulled(const Node& node, const Edge& input, const Tensor& grad) {
   check<AutogradError>(grad.defined() && grad.shape() == input.shape(), node.op,
                        "expected its pullback to return a gradient of shape {}; got {}", input.shape(),
                        grad.defined() ? grad.shape().str() : "none");
@@ -45,7 +45,7 @@ std::vector<Tensor> pull(Node& node, const Tensor& dy) {
   try {
     if (node.joint) {
       std::vector<bool> needed;
-      for (const Variable& input : node.inputs) needed.push_back(input.requires_grad());
+      for (const Edge& input : node.inputs) needed.push_back(input.needed());
       grads = node.joint(dy, needed);
       check<AutogradError>(grads.size() == needed.size(), node.op, "expected its pullback to return {} gradients; got {}",
                            needed.size(), grads.size());
@@ -59,32 +59,34 @@ std::vector<Tensor> pull(Node& node, const Tensor& dy) {
   }
   if (profiling()) profile_backward(node.op, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   for (std::size_t i = 0; i < grads.size(); ++i)
-    if (node.inputs[i].requires_grad()) check_pulled(node, node.inputs[i], grads[i]);
-  node.pullbacks.clear();
-  node.tangents.clear();
-  node.joint = nullptr;
+    if (node.inputs[i].needed()) check_pulled(node, node.inputs[i], grads[i]);
+  node.drop_saved();
   return grads;
 }
 
 }  // namespace
 
-// A long chain would otherwise be destroyed by recursion as deep as the network.
+void Node::drop_saved() {
+  pullbacks.clear();
+  tangents.clear();
+  joint = nullptr;
+}
+
+// A long chain would otherwise be destroyed by recursion as deep as the network. What was saved goes first: it may hold
+// Variables, and with them the nodes that this one leads to.
 Node::~Node() {
   std::vector<std::shared_ptr<Node>> chain;
-  const auto take = [&chain](std::vector<Variable>& inputs) {
-    for (Variable& input : inputs)
-      if (input.defined() && input.impl().use_count() == 1 && input.impl()->node)
-        chain.push_back(std::move(input.impl()->node));
-    inputs.clear();
+  const auto take = [&chain](Node& node) {
+    node.drop_saved();
+    for (Edge& input : node.inputs)
+      if (input.node.use_count() == 1) chain.push_back(std::move(input.node));
+    node.inputs.clear();
   };
-  take(inputs);
+  take(*this);
   while (!chain.empty()) {
     const std::shared_ptr<Node> node = std::move(chain.back());
     chain.pop_back();
-    if (node.use_count() == 1) {
-      node->pullbacks.clear();  // may hold Variables of their own
-      take(node->inputs);
-    }
+    if (node.use_count() == 1) take(*node);
   }
 }
 
@@ -107,25 +109,24 @@ void backward(const Variable& root, const Tensor& seed) {
   check<DeviceError>(seed.device() == root.device(), "backward", "expected a seed on {}; got {}", root.device(), seed.device());
   ++sweeps;
   const NoGrad no_grad;
-  if (root.is_leaf()) return add_to_leaf(*root.impl(), seed);
 
   // Nodes wait here with the sum of the gradients that have reached them; the youngest goes first, and nobody can add to
   // it any more, because whoever consumed its output is younger.
   std::map<std::uint64_t, std::pair<std::shared_ptr<Node>, Tensor>, std::greater<>> waiting;
-  const auto send = [&waiting](const Variable& to, const Tensor& grad) {
-    if (to.is_leaf()) return add_to_leaf(*to.impl(), grad);
-    auto& [node, sum] = waiting[to.impl()->node->order];
-    node = to.impl()->node;
+  const auto send = [&waiting](const Edge& to, const Tensor& grad) {
+    if (to.leaf) return add_to_leaf(*to.leaf, grad);
+    auto& [node, sum] = waiting[to.node->order];
+    node = to.node;
     add_to(sum, grad);
   };
-  send(root, seed);
+  send(Edge(root), seed);
   while (!waiting.empty()) {
     auto [node, dy] = std::move(waiting.begin()->second);
     waiting.erase(waiting.begin());
     const std::vector<Tensor> grads = pull(*node, dy);
     dy = Tensor();
     for (std::size_t i = 0; i < grads.size(); ++i)
-      if (node->inputs[i].requires_grad()) send(node->inputs[i], grads[i]);
+      if (node->inputs[i].needed()) send(node->inputs[i], grads[i]);
     node->inputs.clear();
   }
 }

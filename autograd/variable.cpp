@@ -113,6 +113,7 @@ std::shared_ptr<Node> attach(const char* op, Variable& result) {
   node->op = op;
   node->order = ++node_order;
   node->shape = result.shape();
+  node->dtype = result.dtype();
   result.impl()->node = node;
   result.impl()->requires_grad = true;
   return node;
@@ -128,7 +129,7 @@ Variable record(const char* op, Tensor value, std::vector<Input> inputs) {
   const std::shared_ptr<Node> node = attach(op, result);
   for (Input& input : inputs) {
     if (!input.variable.requires_grad()) continue;
-    node->inputs.push_back(std::move(input.variable));
+    node->inputs.emplace_back(input.variable);
     node->pullbacks.push_back(std::move(input.pullback));
     node->tangents.push_back(std::move(input.tangent));
   }
@@ -141,7 +142,7 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Join
   for (const Variable& input : inputs) any = any || input.requires_grad();
   if (!any || !recording) return result;
   const std::shared_ptr<Node> node = attach(op, result);
-  node->inputs = std::move(inputs);
+  for (const Variable& input : inputs) node->inputs.emplace_back(input);
   node->joint = std::move(pullback);
   return result;
 }
