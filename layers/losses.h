@@ -11,7 +11,7 @@ namespace heft {
 
 struct CrossEntropyOptions {
   double label_smoothing = 0;  // e in [0, 1]: the target is 1 - e for the label plus e / C for every class
-  Tensor class_weights;        // (C), finite and >= 0; undefined: ones
+  Tensor class_weights = {};   // (C), finite and >= 0; undefined: ones
 };
 // logits (N, C). With log p = log_softmax(logits_i):
 //   loss_i = w[y_i] ((1 - e) (-log p[y_i]) + e / C sum_c (-log p[c])).
