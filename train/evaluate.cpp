@@ -1,0 +1,55 @@
+#include "train/evaluate.h"
+
+#include <utility>
+
+#include "core/check.h"
+#include "core/ops.h"
+#include "layers/losses.h"
+
+namespace heft::train {
+namespace {
+
+// Evaluation mode for the scope. Modules are put back one by one: a frozen part may have been in it already.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(Module& net) {
+    for (const auto& [name, module] : net.named_modules()) before_.emplace_back(module, module->training());
+    net.eval();
+  }
+  ~EvaluationMode() {
+    for (auto& [module, training] : before_) module->train(training);
+  }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  std::vector<std::pair<Module*, bool>> before_;
+};
+
+}  // namespace
+
+Evaluation evaluate(Module& net, const data::DatasetPtr& dataset, const EvaluateOptions& options) {
+  check<ValueError>(dataset != nullptr, "evaluate", "expected a data set; got a null pointer");
+  const std::vector<Variable> parameters = net.parameters();
+  const Device device = parameters.empty() ? Device::cpu() : parameters.front().device();
+  const NoGrad no_grad;
+  const EvaluationMode mode(net);
+  data::Loader batches(dataset, {.batch_size = options.batch_size, .device = device, .normalize = options.normalize});
+  Evaluation result{.confusion = data::ConfusionMatrix(dataset->classes())};
+  double loss_sum = 0;
+  for (const data::Batch& batch : batches) {
+    const Variable logits = net(batch.images);
+    const Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);
+    loss_sum += sum(losses.value().astype(DType::f64)).item();
+    result.confusion.add(argmax(logits.value()).to(Device::cpu()), batch.labels.to(Device::cpu()));
+  }
+  result.samples = result.confusion.total();
+  result.mean_loss = result.samples > 0 ? loss_sum / static_cast<double>(result.samples) : 0;
+  result.accuracy = result.confusion.accuracy();
+  result.balanced_accuracy = result.confusion.balanced_accuracy();
+  result.worst_class_accuracy = result.confusion.worst_class_accuracy();
+  result.per_class_accuracy = result.confusion.per_class_accuracy();
+  return result;
+}
+
+}  // namespace heft::train

@@ -1,0 +1,71 @@
+// fit: the training loop. It serves every optimizer, since the optimizer's reduction decides how samples count.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "data/loader.h"
+#include "layers/module.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "train/evaluate.h"
+
+namespace heft::train {
+
+struct StepReport {
+  int epoch = 0;           // 1, 2, ...
+  std::int64_t step = 0;   // of this epoch: 1, 2, ..., steps
+  std::int64_t steps = 0;  // per epoch
+  double mean_loss = 0;    // of the epoch so far, every sample counting alike
+};
+
+struct EpochReport {
+  int epoch = 0;          // 1, 2, ...
+  double train_loss = 0;  // mean over the samples seen, in training mode, every sample counting alike
+  double lambda = std::numeric_limits<double>::infinity();  // of the exponential weights; infinity: the mean
+  double lr = 0;                                            // of the first parameter group
+  bool class_weighted = false;
+  double effective_share = 1;  // effective sample size over batch size, mean over the steps
+  std::int64_t images = 0;
+  double seconds = 0;  // of training; evaluation is not in it
+  double images_per_second = 0;
+  std::optional<Evaluation> test = {};
+  std::optional<Evaluation> validation = {};
+};
+
+struct FitOptions {
+  int epochs = 10;
+  int first_epoch = 1;  // beyond 1 where a run is resumed
+  Loss loss = nullptr;  // null: cross entropy
+  // Factor on the learning rate and value of lambda; time is the number of epochs finished: 0, 1, ... Null: left alone.
+  // A schedule for lambda needs an optimizer with exponential weights (ABSGD, ABAdam).
+  optim::Schedule lr_factor = nullptr;
+  optim::Schedule lambda = nullptr;
+  // (C), from epoch `class_weights_from` on; they multiply the losses, before the reduction sees them. Undefined: none.
+  // From an epoch late in the run on they are the deferred re-weighting of Cao et al. (NeurIPS 2019).
+  Tensor class_weights = {};
+  int class_weights_from = 1;
+  // Evaluated after each epoch, normalised as the loader does it.
+  data::DatasetPtr test = nullptr;
+  data::DatasetPtr validation = nullptr;
+  // Called after each step and each epoch.
+  std::function<void(const StepReport&)> on_step = nullptr;
+  std::function<void(const EpochReport&)> on_epoch = nullptr;
+  // Asked after each step; true ends the run there, within the epoch.
+  std::function<bool()> stop = nullptr;
+};
+
+struct FitResult {
+  std::vector<EpochReport> epochs = {};  // those finished
+  bool stopped = false;
+};
+
+// Leaves `net` in training mode. Epoch e has the batches of loader epoch e - 1, so a resumed run sees those it would have.
+// Throws ValueError naming a bad option, and NumericError where a loss, or the mean loss of an evaluation, is not finite:
+// the run has diverged.
+FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const FitOptions& options = {});
+
+}  // namespace heft::train
