@@ -1,0 +1,173 @@
+#include "train/recipe.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "tests/catch_compat.h"
+#include "tests/train/blobs.h"
+#include "tests/train/files.h"
+#include "train/metrics_log.h"
+
+using namespace heft;
+using heft::test::contains;
+using heft::test::message_of;
+using heft::test::TemporaryDirectory;
+using heft::train::DataRecipe;
+using heft::train::Recipe;
+using nlohmann::json;
+
+TEST_CASE("recipe: what is unset gets the value that suits the optimizer", "[train][recipe]") {
+  const Recipe sgd = train::resolved({});
+  CHECK(*sgd.lr == 0.05);
+  CHECK(*sgd.momentum == 0.9);
+  CHECK(*sgd.weight_decay == 5e-4);
+  const Recipe adamw = train::resolved({.optimizer = "adamw"});
+  CHECK(*adamw.lr == 1e-3);
+  CHECK_FALSE(adamw.momentum.has_value());
+  CHECK(*adamw.weight_decay == 0.01);
+  CHECK(*train::resolved({.class_weights = "deferred", .epochs = 10}).class_weights_from == 9);
+  CHECK(*train::resolved({.class_weights = "deferred", .class_weights_from = 3}).class_weights_from == 3);
+
+  const json config = json::parse(train::to_json({.optimizer = "absgd", .lambda = std::numeric_limits<double>::infinity()}));
+  CHECK(config["optimizer"] == "absgd");
+  CHECK(config["lambda"].is_null());
+  CHECK(config["momentum"] == 0.9);
+  CHECK(config["data"]["imbalance"] == "none");
+  CHECK(config["class_weights_from"].is_null());
+}
+
+TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
+  const auto refusal = [](const Recipe& recipe) { return message_of<ValueError>([&] { train::resolved(recipe); }); };
+  CHECK(contains(refusal({.model = "lenet6"}), "lenet5"));
+  CHECK(contains(refusal({.loss = "x"}), "hinge"));
+  CHECK(contains(refusal({.optimizer = "x"}), "absgd"));
+  CHECK(contains(refusal({.lr_schedule = "x"}), "one-cycle"));
+  CHECK(contains(refusal({.class_weights = "x"}), "deferred"));
+  CHECK(contains(refusal({.loss = "hinge", .label_smoothing = 0.1}), "label-smoothing"));
+  CHECK(contains(refusal({.label_smoothing = 2}), "label-smoothing"));
+  CHECK(contains(refusal({.optimizer = "adam", .momentum = 0.5}), "momentum"));
+  CHECK(contains(refusal({.class_weights_from = 3}), "deferred"));
+  CHECK(contains(refusal({.lr = 0.0}), "lr"));
+  CHECK(contains(refusal({.lr = std::numeric_limits<double>::quiet_NaN()}), "lr"));
+  CHECK(contains(refusal({.lambda_from = 0}), "lambda-from-epoch"));
+  CHECK(contains(refusal({.epochs = 0}), "epochs"));
+  CHECK(contains(refusal({.batch_size = 0}), "batch-size"));
+}
+
+TEST_CASE("load_datasets: imbalance, class order and a held-out share", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {100, 100, 100, 100}, {10, 10, 10, 10});
+  DataRecipe recipe{.data = "idx", .dir = folder.path(), .imbalance = "exp:0.1", .class_order = "reversed"};
+  train::DataSets sets = train::load_datasets(recipe);
+  CHECK(sets.class_counts == std::vector<std::int64_t>{10, 21, 46, 100});
+  CHECK(sets.test->size() == 40);
+  CHECK(sets.validation == nullptr);
+  REQUIRE(sets.normalize.std.size() == 1);
+
+  recipe.class_order = "2,0,3,1";
+  CHECK(train::load_datasets(recipe).class_counts == std::vector<std::int64_t>{46, 10, 100, 21});
+  recipe.imbalance = "step:0.2";
+  CHECK(train::load_datasets(recipe).class_counts == std::vector<std::int64_t>{100, 20, 100, 20});
+  recipe.validation = 0.1;
+  sets = train::load_datasets(recipe);
+  CHECK(sets.class_counts == std::vector<std::int64_t>{90, 18, 90, 18});
+  REQUIRE(sets.validation != nullptr);
+  CHECK(data::class_counts(sets.validation) == std::vector<std::int64_t>{10, 2, 10, 2});
+
+  const auto refused = [&](const char* imbalance, const char* order) {
+    return message_of<ValueError>(
+        [&] { train::load_datasets({.data = "idx", .dir = folder.path(), .imbalance = imbalance, .class_order = order}); });
+  };
+  CHECK(contains(refused("exp", "label"), "'exp'"));
+  CHECK(contains(refused("exp:0.1x", "label"), "'exp:0.1x'"));
+  CHECK(contains(refused("exp:0.1", "random"), "'random'"));
+  CHECK(contains(refused("exp:0.1", "1,2,"), "'1,2,'"));
+  CHECK_FALSE(refused("exp:0.1", "0,0,1,2").empty());
+  CHECK_FALSE(refused("exp:2", "label").empty());
+  CHECK_THROWS_AS(train::load_datasets({.data = "cifar"}), ValueError);
+  CHECK_THROWS_AS(train::load_datasets({.data = "idx"}), ValueError);
+  CHECK(contains(message_of<DataError>([&] { train::load_datasets({.data = "idx", .dir = folder.file("none")}); }),
+                 "train-images"));
+  CHECK_THROWS_AS(train::load_datasets({.data = "idx", .dir = folder.path(), .validation = 1}), ValueError);
+}
+
+TEST_CASE("prepare: optimizers start from the same weights and see the same batches", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {50, 50, 50, 50}, {10, 10, 10, 10});
+  std::vector<double> weights, first_losses;
+  for (const std::string& optimizer : train::optimizer_names()) {
+    INFO(optimizer);
+    train::Setup setup = train::prepare({.data = {.data = "idx", .dir = folder.path()},
+                                         .model = "mlp",
+                                         .optimizer = optimizer,
+                                         .lr_schedule = "cosine",
+                                         .epochs = 2,
+                                         .seed = 4});
+    const std::vector<double> initial = setup.net->state().at("fc1.weight").to_vector<double>();
+    if (weights.empty()) weights = initial;
+    CHECK(weights == initial);
+    double first = 0;
+    setup.fit.on_step = [&](const train::StepReport& step) {
+      if (first == 0) first = step.mean_loss;
+    };
+    const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+    if (first_losses.empty()) first_losses.push_back(first);
+    CHECK(first == first_losses[0]);
+    CHECK(result.epochs.back().train_loss < result.epochs.front().train_loss);
+    CHECK(result.epochs.back().lr < result.epochs.front().lr);
+    CHECK((result.epochs.back().lambda == 5) == (optimizer[0] == 'a' && optimizer[1] == 'b'));
+  }
+  for (const std::string& loss : train::loss_names()) {
+    INFO(loss);
+    train::Setup setup =
+        train::prepare({.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .loss = loss, .lr = 0.01, .epochs = 2});
+    const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+    CHECK(result.epochs.back().train_loss < result.epochs.front().train_loss);
+  }
+}
+
+TEST_CASE("metrics_line: fields and units", "[train][metrics]") {
+  train::EpochReport report{.epoch = 2, .train_loss = 0.5, .lr = 0.05, .images = 100, .seconds = 2, .images_per_second = 50};
+  json line = json::parse(train::metrics_line(report));
+  CHECK(line["epoch"] == 2);
+  CHECK(line["lambda"].is_null());
+  CHECK_FALSE(line.contains("test_accuracy"));
+  report.lambda = 3;
+  report.test = train::Evaluation{.samples = 2,
+                                  .accuracy = 0.75,
+                                  .balanced_accuracy = 0.5,
+                                  .worst_class_accuracy = 0.25,
+                                  .per_class_accuracy = {0.25, std::nullopt}};
+  report.validation = report.test;
+  line = json::parse(train::metrics_line(report));
+  CHECK(line["lambda"] == 3);
+  CHECK(line["train_loss"] == 0.5);
+  CHECK(line["test_accuracy"] == 0.75);
+  CHECK(line["balanced_accuracy"] == 0.5);
+  CHECK(line["worst_class_accuracy"] == 0.25);
+  CHECK(line["per_class_accuracy"] == json({0.25, nullptr}));
+  CHECK(line["validation_accuracy"] == 0.75);
+  CHECK(line["validation_per_class_accuracy"].size() == 2);
+  CHECK(line["images_per_second"] == 50);
+  CHECK(line["seconds"] == 2);
+}
+
+TEST_CASE("metrics_log: one line an epoch; a resumed run keeps the first ones", "[train][metrics]") {
+  const TemporaryDirectory folder;
+  const std::string path = folder.file("metrics.jsonl");
+  const auto add = [&](int keep, int epoch) { train::MetricsLog(path, keep).add({.epoch = epoch}); };
+  add(0, 1);
+  add(1, 2);
+  add(2, 3);
+  add(2, 33);
+  const std::string text = test::read_text(path);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+  CHECK(contains(text, "\"epoch\":33,"));
+  CHECK_FALSE(contains(text, "\"epoch\":3,"));
+  CHECK_THROWS_AS(train::MetricsLog(path, 4), DataError);
+  add(0, 1);
+  const std::string fresh = test::read_text(path);
+  CHECK(std::count(fresh.begin(), fresh.end(), '\n') == 1);
+}

@@ -1,0 +1,90 @@
+#include "train/datasets.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <string_view>
+
+#include "core/check.h"
+#include "data/fashion_mnist.h"
+#include "data/imbalance.h"
+#include "data/split.h"
+
+namespace heft::train {
+namespace {
+
+constexpr const char* kOp = "load_datasets";
+
+template <class T>
+bool read_number(std::string_view text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+std::string idx_file(const std::string& dir, const std::string& name) {
+  for (const char* suffix : {"", ".gz"}) {
+    const std::string path = (std::filesystem::path(dir) / (name + suffix)).string();
+    if (std::filesystem::exists(path)) return path;
+  }
+  fail<DataError>(kOp, "expected {0} or {0}.gz in {1}; there is neither", name, dir);
+}
+
+data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes) {
+  if (recipe.data == "fashion-mnist") return data::fashion_mnist({.train = train, .dir = recipe.dir});
+  check(recipe.data == "idx", kOp, "expected the data to be fashion-mnist or idx; got '{}'", recipe.data);
+  check(!recipe.dir.empty(), kOp, "expected a directory with the four IDX files; got none");
+  const std::string prefix = train ? "train" : "t10k";
+  const std::string images = idx_file(recipe.dir, prefix + "-images-idx3-ubyte");
+  return data::idx_dataset(images, idx_file(recipe.dir, prefix + "-labels-idx1-ubyte"), {.classes = classes});
+}
+
+std::vector<std::int64_t> read_labels(const std::string& text) {
+  std::vector<std::int64_t> labels;
+  std::string_view rest = text;
+  while (true) {
+    const std::size_t comma = rest.find(',');
+    std::int64_t label = 0;
+    check(read_number(rest.substr(0, comma), label), kOp,
+          "expected a class order of label, reversed, or numbers as in 3,1,0,2; got '{}'", text);
+    labels.push_back(label);
+    if (comma == std::string_view::npos) return labels;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+data::DatasetPtr imbalanced(data::DatasetPtr dataset, const DataRecipe& recipe) {
+  data::LongTailedOptions options{.seed = recipe.seed};
+  if (recipe.class_order == "reversed") options.order = data::ClassOrder::reversed;
+  else if (recipe.class_order != "label") options.order = read_labels(recipe.class_order);
+  if (recipe.imbalance == "none") return dataset;
+  const std::string_view text = recipe.imbalance;
+  const std::size_t colon = text.find(':');
+  const std::string_view profile = text.substr(0, colon);
+  check(colon != std::string_view::npos && (profile == "exp" || profile == "step") &&
+            read_number(text.substr(colon + 1), options.ratio),
+        kOp, "expected an imbalance of none, exp:RATIO or step:RATIO, as in exp:0.01; got '{}'", recipe.imbalance);
+  options.profile = profile == "exp" ? data::Profile::exponential : data::Profile::step;
+  return data::long_tailed(std::move(dataset), options);
+}
+
+}  // namespace
+
+DataSets load_datasets(const DataRecipe& recipe) {
+  check(recipe.validation >= 0 && recipe.validation < 1, kOp, "expected a share in [0, 1) to hold out; got {}",
+        recipe.validation);
+  DataSets sets;
+  sets.train = imbalanced(load(recipe, true, 0), recipe);
+  sets.test = load(recipe, false, sets.train->classes());
+  check<DataError>(sets.train->size() > 0 && sets.test->size() > 0, kOp, "expected training and test samples; got {} and {}",
+                   sets.train->size(), sets.test->size());
+  if (recipe.validation > 0) {
+    data::Split split = data::stratified_split(sets.train, recipe.validation, recipe.seed);
+    sets.train = split.kept;
+    sets.validation = split.held_out;
+  }
+  sets.normalize = data::estimate_normalization(sets.train);
+  sets.class_counts = data::class_counts(sets.train);
+  return sets;
+}
+
+}  // namespace heft::train

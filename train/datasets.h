@@ -1,0 +1,36 @@
+// Data sets from a description in words, as a configuration file or a command line gives it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/normalize.h"
+
+namespace heft::train {
+
+struct DataRecipe {
+  // "fashion-mnist", or "idx": any data set in four files named as MNIST's, {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain
+  // or .gz, in `dir`.
+  std::string data = "fashion-mnist";
+  std::string dir = {};  // empty: where the Debian package puts Fashion-MNIST
+  // "none", "exp:RATIO" or "step:RATIO": a long-tailed training set (data/imbalance.h).
+  std::string imbalance = "none";
+  // Which class is the largest, the second, ...: "label", "reversed", or the labels in that order, "3,1,0,2".
+  std::string class_order = "label";
+  double validation = 0;  // share of the training set to hold out; 0: none
+  std::uint64_t seed = 0;
+};
+
+struct DataSets {
+  data::DatasetPtr train;
+  data::DatasetPtr validation;  // null: none
+  data::DatasetPtr test;
+  data::Normalization normalize;           // of the training images
+  std::vector<std::int64_t> class_counts;  // of the training set
+};
+// Throws ValueError where a word is none of the above, DataError where files are missing or damaged.
+DataSets load_datasets(const DataRecipe& recipe);
+
+}  // namespace heft::train

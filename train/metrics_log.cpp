@@ -1,0 +1,61 @@
+#include "train/metrics_log.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/check.h"
+#include "train/atomic_file.h"
+
+namespace heft::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void put(Json& line, const std::string& prefix, const Evaluation& evaluation, const std::string& loss_and_accuracy) {
+  line[loss_and_accuracy + "loss"] = evaluation.mean_loss;
+  line[loss_and_accuracy + "accuracy"] = evaluation.accuracy;
+  line[prefix + "balanced_accuracy"] = evaluation.balanced_accuracy;
+  line[prefix + "worst_class_accuracy"] = evaluation.worst_class_accuracy;
+  Json& per_class = line[prefix + "per_class_accuracy"] = Json::array();
+  for (const std::optional<double>& accuracy : evaluation.per_class_accuracy)
+    per_class.push_back(accuracy ? Json(*accuracy) : Json(nullptr));
+}
+
+}  // namespace
+
+std::string metrics_line(const EpochReport& report) {
+  Json line;
+  line["epoch"] = report.epoch;
+  line["train_loss"] = report.train_loss;
+  if (report.test) put(line, "", *report.test, "test_");
+  if (report.validation) put(line, "validation_", *report.validation, "validation_");
+  line["lambda"] = std::isfinite(report.lambda) ? Json(report.lambda) : Json(nullptr);
+  line["lr"] = report.lr;
+  line["class_weighted"] = report.class_weighted;
+  line["effective_share"] = report.effective_share;
+  line["images"] = report.images;
+  line["images_per_second"] = report.images_per_second;
+  line["seconds"] = report.seconds;
+  return line.dump();
+}
+
+MetricsLog::MetricsLog(const std::string& path, int keep) : path_(path) {
+  std::string kept, line;
+  std::ifstream before(path);
+  for (int i = 0; i < keep; ++i) {
+    check<DataError>(static_cast<bool>(std::getline(before, line)), "metrics_log",
+                     "expected {} lines in {}, one per epoch; got {}", keep, path, i);
+    kept += line + '\n';
+  }
+  before.close();
+  write_atomically(path, kept);
+  file_.open(path, std::ios::app);
+  check<DataError>(file_.good(), "metrics_log", "expected to append to {}; it cannot be opened", path);
+}
+
+void MetricsLog::add(const EpochReport& report) {
+  file_ << metrics_line(report) << std::endl;
+  check<DataError>(file_.good(), "metrics_log", "expected to append to {}; the system refused", path_);
+}
+
+}  // namespace heft::train

@@ -1,0 +1,68 @@
+// Recipe: a training run described in words and numbers, as a configuration file or a command line gives it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/loader.h"
+#include "layers/module.h"
+#include "optim/optimizer.h"
+#include "train/datasets.h"
+#include "train/fit.h"
+
+namespace heft::train {
+
+struct Recipe {
+  DataRecipe data = {};
+  std::string model = "lenet5";        // models::names()
+  std::string loss = "cross_entropy";  // loss_names()
+  double label_smoothing = 0;          // cross_entropy only
+  // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Scaled to
+  // a mean of 1 over the training set, so that the learning rate keeps its meaning.
+  std::string class_weights = "none";
+  std::optional<int> class_weights_from = {};  // deferred; unset: after 80 % of the epochs
+  std::string optimizer = "sgd";               // optimizer_names()
+  std::optional<double> lr = {};               // unset: 0.05, and 0.001 for the Adam family
+  std::optional<double> momentum = {};         // SGD family; unset: 0.9
+  std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
+  double clip_norm = std::numeric_limits<double>::infinity();
+  // Of absgd and abadam.
+  double lambda = 5;    // infinity: the mean
+  int lambda_from = 1;  // the mean before that epoch
+  double gamma = 0.9;
+  std::string lr_schedule = "constant";  // "cosine", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
+  int warm_up = 0;                       // epochs of linear warm-up
+  int epochs = 10;
+  std::int64_t batch_size = 128;
+  std::uint64_t seed = 0;  // of the initial weights, the order of the batches and dropout
+  Device device = Device::cpu();
+};
+
+std::vector<std::string> loss_names();
+std::vector<std::string> optimizer_names();
+std::vector<std::string> lr_schedule_names();
+
+// Every unset field set, every field checked: ValueError names the one that is wrong. data is checked when it is loaded.
+Recipe resolved(Recipe recipe);
+// The resolved recipe as JSON, indented; infinity is null.
+std::string to_json(const Recipe& recipe);
+
+// Everything that fit() needs. `fit` has no callbacks.
+struct Setup {
+  Recipe recipe;
+  DataSets data;
+  ModulePtr net;
+  std::unique_ptr<optim::Optimizer> optimizer;
+  std::unique_ptr<data::Loader> loader;
+  FitOptions fit;
+};
+// Restarts the process's random numbers from the recipe's seed: equal recipes give equal runs, and recipes that differ in
+// the optimizer start from the same weights and see the same batches.
+Setup prepare(const Recipe& recipe);
+Setup prepare(const Recipe& recipe, DataSets data);
+
+}  // namespace heft::train

@@ -1,0 +1,51 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "train/recipe.h"
+
+namespace heft::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+template <class T>
+Json optional(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+}  // namespace
+
+std::string to_json(const Recipe& recipe) {
+  const Recipe r = resolved(recipe);
+  Json json;
+  json["data"] = {{"data", r.data.data},
+                  {"dir", r.data.dir},
+                  {"imbalance", r.data.imbalance},
+                  {"class_order", r.data.class_order},
+                  {"validation", r.data.validation},
+                  {"seed", r.data.seed}};
+  json["model"] = r.model;
+  json["loss"] = r.loss;
+  json["label_smoothing"] = r.label_smoothing;
+  json["class_weights"] = r.class_weights;
+  json["class_weights_from"] = optional(r.class_weights_from);
+  json["optimizer"] = r.optimizer;
+  json["lr"] = optional(r.lr);
+  json["momentum"] = optional(r.momentum);
+  json["weight_decay"] = optional(r.weight_decay);
+  json["clip_norm"] = finite(r.clip_norm);
+  json["lambda"] = finite(r.lambda);
+  json["lambda_from"] = r.lambda_from;
+  json["gamma"] = r.gamma;
+  json["lr_schedule"] = r.lr_schedule;
+  json["warm_up"] = r.warm_up;
+  json["epochs"] = r.epochs;
+  json["batch_size"] = r.batch_size;
+  json["seed"] = r.seed;
+  json["device"] = r.device.str();
+  return json.dump(2);
+}
+
+}  // namespace heft::train
