@@ -16,8 +16,8 @@ Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels) {
   check<ShapeError>(labels.defined() && x.rank() == 2 && labels.rank() == 1 && labels.size(0) == x.size(0), op,
                     "expected (N, C) and labels (N); got {} and {}", x.shape(),
                     labels.defined() ? labels.shape().str() : "no labels");
-  check<DTypeError>(!is_floating(labels.dtype()) && labels.dtype() != DType::boolean, op,
-                    "expected integer labels; got {}", labels.dtype());
+  check<DTypeError>(!is_floating(labels.dtype()) && labels.dtype() != DType::boolean, op, "expected integer labels; got {}",
+                    labels.dtype());
   const std::int64_t classes = x.size(1);
   const Tensor on_host = labels.astype(DType::i64).to(Device::cpu()).contiguous();
   const std::int64_t* label = on_host.data<std::int64_t>();

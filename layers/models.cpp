@@ -22,9 +22,16 @@ ModulePtr imagenet(const MakeOptions& o) {
 }
 
 constexpr Entry kModels[] = {
-    {"mlp", [](const MakeOptions& o) { return mlp({.inputs = o.channels * o.image_size * o.image_size, .classes = o.classes}); }},
-    {"lenet5", [](const MakeOptions& o) { return lenet5({o.classes, o.channels, o.image_size}); }},
-    {"vgg_small", [](const MakeOptions& o) { return vgg_small({o.classes, o.channels, o.image_size}); }},
+    {"mlp",
+     [](const MakeOptions& o) { return mlp({.inputs = o.channels * o.image_size * o.image_size, .classes = o.classes}); }},
+    {"lenet5",
+     [](const MakeOptions& o) {
+       return lenet5({o.classes, o.channels, o.image_size});
+     }},
+    {"vgg_small",
+     [](const MakeOptions& o) {
+       return vgg_small({o.classes, o.channels, o.image_size});
+     }},
     {"resnet20", cifar<20>},
     {"resnet32", cifar<32>},
     {"resnet44", cifar<44>},

@@ -56,15 +56,13 @@ class BasicBlock : public Module {
 
 ModulePtr stage(std::int64_t in, std::int64_t out, int blocks, std::int64_t stride, Shortcut shortcut) {
   auto all = layer<Sequential>();
-  for (int i = 0; i < blocks; ++i)
-    all->append(std::make_shared<BasicBlock>(i ? out : in, out, i ? 1 : stride, shortcut));
+  for (int i = 0; i < blocks; ++i) all->append(std::make_shared<BasicBlock>(i ? out : in, out, i ? 1 : stride, shortcut));
   return all;
 }
 
 void initialise_weights(const Module& net, int least_rank, init::FanMode mode) {
   for (Variable& parameter : net.parameters())
-    if (parameter.rank() >= least_rank)
-      parameter.set_value(init::kaiming_normal(parameter.shape(), {.mode = mode}));
+    if (parameter.rank() >= least_rank) parameter.set_value(init::kaiming_normal(parameter.shape(), {.mode = mode}));
 }
 
 class CifarResNet : public Module {
@@ -101,13 +99,12 @@ class ResNet : public Module {
     check(o.classes >= 1, "resnet", "expected classes >= 1; got {}", o.classes);
     check(o.channels >= 1, "resnet", "expected channels >= 1; got {}", o.channels);
     const bool deep = o.depth == 34;
-    conv1_ = register_module("conv1", o.small_images ? conv3x3(o.channels, 64, 1)
-                                                     : layer<Conv2d>({.in_channels = o.channels,
-                                                                      .out_channels = 64,
-                                                                      .kernel = 7,
-                                                                      .stride = 2,
-                                                                      .padding = 3,
-                                                                      .bias = false}));
+    conv1_ = register_module(
+        "conv1",
+        o.small_images
+            ? conv3x3(o.channels, 64, 1)
+            : layer<Conv2d>(
+                  {.in_channels = o.channels, .out_channels = 64, .kernel = 7, .stride = 2, .padding = 3, .bias = false}));
     bn1_ = register_module("bn1", batch_norm(64));
     if (!o.small_images) maxpool_ = register_module("maxpool", layer<MaxPool2d>({.kernel = 3, .stride = 2, .padding = 1}));
     layer1_ = register_module("layer1", stage(64, 64, deep ? 3 : 2, 1, Shortcut::projection));

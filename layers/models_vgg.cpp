@@ -21,8 +21,7 @@ class VggSmall : public Module {
     std::int64_t in = o.channels;
     for (const std::int64_t out : {64, 128, 256}) {
       for (const std::int64_t from : {in, out})
-        features_
-            ->append(layer<Conv2d>({.in_channels = from, .out_channels = out, .kernel = 3, .padding = 1, .bias = false}))
+        features_->append(layer<Conv2d>({.in_channels = from, .out_channels = out, .kernel = 3, .padding = 1, .bias = false}))
             .append(layer<BatchNorm2d>({.channels = out}))
             .append(layer<ReLU>());
       features_->append(layer<MaxPool2d>());

@@ -13,9 +13,7 @@ Pool2dGeometry checked(const Pool2dOptions& o, const char* op) {
   check(default_stride || o.stride.at_least(1), op, "expected stride >= 1 (or 0: the kernel); got {}", o.stride.str());
   check(o.padding.at_least(0) && 2 * o.padding.height <= o.kernel.height && 2 * o.padding.width <= o.kernel.width, op,
         "expected padding >= 0 and at most half of the kernel ({}); got {}", o.kernel.str(), o.padding.str());
-  return {.kernel = o.kernel.array(),
-          .stride = (default_stride ? o.kernel : o.stride).array(),
-          .padding = o.padding.array()};
+  return {.kernel = o.kernel.array(), .stride = (default_stride ? o.kernel : o.stride).array(), .padding = o.padding.array()};
 }
 
 std::string described(const char* name, const Pool2dGeometry& g) {
