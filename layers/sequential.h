@@ -28,8 +28,8 @@ class Sequential : public Module {
 std::shared_ptr<Sequential> sequential(std::initializer_list<ModulePtr> modules);
 
 struct ResidualOptions {
-  ModulePtr body;      // required
-  ModulePtr shortcut;  // null: the identity
+  ModulePtr body = {};      // required
+  ModulePtr shortcut = {};  // null: the identity
 };
 
 // forward(x) = body(x) + shortcut(x) (He et al. 2016). Modules: body, shortcut. Throws ValueError without a body, and

@@ -3,6 +3,7 @@
 #include "autograd/elementwise.h"
 #include "autograd/reduce.h"
 #include "core/error.h"
+#include "core/random.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/models.h"
