@@ -40,7 +40,8 @@ void check_same_shape(const char* op, const Shape& x, const Shape& targets) {
 Variable rows(const Variable& x) { return x.rank() == 1 ? reshape(x, {-1, 1}) : flatten(x); }
 
 Variable weights_of_samples(const char* op, const Tensor& class_weights, const Variable& logits, const Tensor& labels) {
-  check<ShapeError>(class_weights.shape() == Shape{logits.size(1)}, op, "expected class_weights ({}); got {}", logits.size(1),
+  const Shape expected{logits.size(1)};
+  check<ShapeError>(class_weights.shape() == expected, op, "expected class_weights {}; got {}", expected,
                     class_weights.shape());
   const std::vector<double> values = class_weights.to_vector<double>();
   for (std::size_t c = 0; c < values.size(); ++c)

@@ -167,7 +167,7 @@ TEST_CASE("load_state lists what does not fit and then changes nothing", "[layer
   CHECK(contains(message, "[load_state]"));
   CHECK(contains(message, "missing: inner.scale"));
   CHECK(contains(message, "left over: extra"));
-  CHECK(contains(message, "of another shape: last.bias (expected (2), got (5))"));
+  CHECK(contains(message, "of another shape: last.bias (expected (2,), got (5,))"));
   CHECK(net.last->weight().value().to_vector<float>() == before);
 
   CHECK_FALSE(contains(message_of<ValueError>([&] { net.load_state(state, false); }), "missing"));
