@@ -38,7 +38,7 @@ TEST_CASE("models have the published numbers of parameters", "[layers]") {
   CHECK(models::resnet({.depth = 18, .classes = 10, .small_images = true})->parameter_count() == 11173962);
 }
 
-TEST_CASE("ResNet-34 has the published number of parameters", "[layers]") {
+TEST_CASE("ResNet-34 has the published number of parameters", "[layers][slow]") {
   CHECK(models::resnet({.depth = 34})->parameter_count() == 21797672);
 }
 
