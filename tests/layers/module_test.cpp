@@ -4,6 +4,7 @@
 #include "autograd/reduce.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "cuda/cuda.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/models.h"
@@ -135,6 +136,21 @@ TEST_CASE("astype converts floating values and leaves counters alone", "[layers]
   CHECK(net.named_buffers()[1].second->dtype() == DType::i64);
   CHECK(net(Tensor::ones({1, 3}, DType::f64)).dtype() == DType::f64);
   CHECK_THROWS_AS(net.astype(DType::i32), DTypeError);
+}
+
+TEST_CASE("to moves parameters and floating buffers, or says why it cannot", "[layers]") {
+  Outer net;
+  net.to(Device::cpu());
+  if (!cuda::is_available()) {
+    CHECK_THROWS_AS(net.to(Device::cuda()), DeviceError);
+    CHECK(net(Tensor::ones({1, 3})).device() == Device::cpu());
+    return;
+  }
+  net.to(Device::cuda());
+  for (const Variable& p : net.parameters()) CHECK(p.device() == Device::cuda());
+  CHECK(net.inner->offset->device() == Device::cuda());
+  CHECK(net.named_buffers()[1].second->device() == Device::cpu());
+  CHECK(net.state().at("inner.scale").device() == Device::cpu());
 }
 
 TEST_CASE("state is a snapshot that another module can load", "[layers]") {
