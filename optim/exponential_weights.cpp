@@ -104,9 +104,7 @@ void ExponentialWeights::set_lambda(double lambda) {
   check_lambda(lambda);
   if (lambda == lambda_) return;
   if (start_ != Start::official && average_.mass > 0 && !std::isinf(lambda)) {
-    const double objective_now = objective();
-    average_.log_u = std::clamp(objective_now / lambda, -kLargest, kLargest) + std::log(alpha_);
-    average_.far_batches = 0;
+    average_.log_u = std::clamp(objective() / lambda, -kLargest, kLargest) + std::log(alpha_);
   }
   lambda_ = lambda;
 }

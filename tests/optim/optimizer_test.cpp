@@ -105,6 +105,9 @@ TEST_CASE("clipping bounds the norm of all gradients together and writes to none
   CHECK(values(b)[1] == Approx(-0.8));
   CHECK(shared.item() == 3.0);
   CHECK(a.grad().item() == 3.0);
+  SGD loose({a, b}, {.lr = 1, .clip_norm = 6});  // a bound above the norm does nothing
+  loose.step();
+  CHECK(values(a)[0] == Approx(-3.6));
 
   CHECK(clip_gradient_norm({a, b}, 10) == Approx(5));
   CHECK(a.grad().shares_storage(shared));
