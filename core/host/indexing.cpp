@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/host/host_backend.h"
 #include "core/parallel.h"
 
