@@ -88,19 +88,18 @@ Variable pow(const Variable& a, const Variable& b) {
 Variable maximum(const Variable& a, const Variable& b) { return from_operands<fn::Maximum>(a, b); }
 Variable minimum(const Variable& a, const Variable& b) { return from_operands<fn::Minimum>(a, b); }
 
+// No gradient where the other one was taken: a zero in its place.
 Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
-  const Tensor zero = Tensor::zeros(Shape{}, a.dtype(), a.device());
-  return record("where", where(condition, a.value(), b.value()),
-                {{a,
-                  [condition = Saved(condition), zero, shape = a.shape()](const Tensor& dy) {
-                    return sum_to(where(condition, dy, zero), shape);
-                  },
-                  [condition = Saved(condition), zero](const Tensor& d) { return where(condition, d, zero); }},
-                 {b,
-                  [condition = Saved(condition), zero, shape = b.shape()](const Tensor& dy) {
-                    return sum_to(where(condition, zero, dy), shape);
-                  },
-                  [condition = Saved(condition), zero](const Tensor& d) { return where(condition, zero, d); }}});
+  const Tensor y = where(condition, a.value(), b.value());
+  const auto either = [condition = Saved(condition)](bool first, const Tensor& d) {
+    const Tensor zero = Tensor::zeros(Shape{}, d.dtype(), d.device());
+    return first ? where(condition, d, zero) : where(condition, zero, d);
+  };
+  const auto input = [&](bool first, const Variable& x) -> Input {
+    return {x, [=, shape = x.shape()](const Tensor& dy) { return sum_to(either(first, dy), shape); },
+            [=, shape = y.shape()](const Tensor& dx) { return either(first, dx).expand(shape); }};
+  };
+  return record("where", y, {input(true, a), input(false, b)});
 }
 
 Variable neg(const Variable& x) { return constant_slope<fn::Neg>(x); }

@@ -1,0 +1,204 @@
+#include "tests/op_table.h"
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "autograd/check_gradients.h"
+#include "autograd/diagnostics.h"
+#include "autograd/node.h"
+#include "core/random.h"
+#include "cuda/cuda.h"
+#include "tests/catch_compat.h"
+#include "tests/core/numbers.h"
+
+using namespace heft;
+using namespace heft::test;
+
+namespace {
+
+Tensor values_of(const Operand& operand, std::uint64_t position, DType dtype) {
+  if (!operand.values.empty()) return Tensor::from(operand.values, operand.shape).astype(dtype);
+  return random_uniform(operand.shape, operand.low, operand.high, DType::f64, Device::cpu(), {11, position}).astype(dtype);
+}
+
+std::vector<Tensor> values_of(const Operands& operands, DType dtype) {
+  std::vector<Tensor> values;
+  for (const Operand& operand : operands) values.push_back(values_of(operand, values.size(), dtype));
+  return values;
+}
+
+std::string describe(const OpCase& row, const Operands& operands) {
+  std::string text = row.name + "(";
+  for (const Operand& operand : operands) text += (text.back() == '(' ? "" : ", ") + operand.shape.str();
+  return text + ")";
+}
+
+// A convolution with one weight of 1 a channel: the same values in the layout that convolutions leave.
+Variable through_conv(const Variable& x) {
+  const std::int64_t c = x.size(1);
+  const Tensor identity = one_hot(Tensor::arange(c), c, x.dtype()).reshape({c, c, 1, 1}).to(x.device());
+  return conv2d(x, identity);
+}
+
+// Results and gradients, all on the CPU; the seed is random and fixed.
+std::vector<Tensor> run(const OpCase& row, const Operands& operands, Device device, bool images_from_conv = false) {
+  Variables leaves, inputs;
+  for (const Tensor& value : values_of(operands, DType::f32)) {
+    leaves.emplace_back(value.to(device), true);
+    inputs.push_back(images_from_conv && value.rank() == 4 ? through_conv(leaves.back()) : leaves.back());
+  }
+  const Variable y = row.op(inputs);
+  std::vector<Tensor> results = {y.value().contiguous().to(Device::cpu())};
+  if (!row.differentiable) return results;
+  backward(y, random_normal(y.shape(), 0, 1, DType::f32, device, {13, 1}));
+  for (const Variable& leaf : leaves) results.push_back(leaf.grad().contiguous().to(Device::cpu()));
+  return results;
+}
+
+void compare_results(const OpCase& row, const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO((i == 0 ? std::string("the result") : "the gradient of input " + std::to_string(i - 1)));
+    CHECK(got[i].dtype() == want[i].dtype());
+    check_close(got[i], want[i], row.tolerance);
+  }
+}
+
+bool has_images(const Operands& operands) {
+  for (const Operand& operand : operands)
+    if (operand.shape.rank() == 4) return true;
+  return false;
+}
+
+// The functions that return a Variable, or a Tensor from a Variable, in a header.
+std::set<std::string> functions_in(const std::filesystem::path& header) {
+  std::ifstream file(header);
+  REQUIRE(file);
+  const std::regex declaration(R"(^(?:inline )?(?:Variable|Tensor) (\w+)\(.*)");
+  std::set<std::string> names;
+  std::smatch match;
+  for (std::string line; std::getline(file, line);)
+    if (std::regex_match(line, match, declaration) && match[1] != "operator") names.insert(match[1]);
+  return names;
+}
+
+template <class... Fs>
+std::set<std::string> names_of(fn::List<Fs...>) {
+  return {Fs::name...};
+}
+
+}  // namespace
+
+TEST_CASE("The CPU backend and the reference agree on every operation", "[ops]") {
+  for (const OpCase& row : op_table())
+    for (const Operands& operands : row.inputs) {
+      INFO(describe(row, operands));
+      const std::vector<Tensor> got = run(row, operands, Device::cpu());
+      const BackendScope scope(reference_backend());
+      compare_results(row, got, run(row, operands, Device::cpu()));
+    }
+}
+
+TEST_CASE("Every operation takes images in the layout that a convolution leaves", "[ops]") {
+  int cases = 0;
+  for (const OpCase& row : op_table())
+    for (const Operands& operands : row.inputs) {
+      if (!has_images(operands)) continue;
+      INFO(describe(row, operands));
+      const std::vector<Tensor> got = run(row, operands, Device::cpu(), true);
+      const BackendScope scope(reference_backend());
+      compare_results(row, got, run(row, operands, Device::cpu()));
+      ++cases;
+    }
+  CHECK(cases > 100);
+}
+
+TEST_CASE("Every gradient agrees with finite differences in double", "[ops]") {
+  std::int64_t checked = 0, kinks = 0;
+  for (const OpCase& row : op_table()) {
+    if (!row.differentiable) continue;
+    for (const Operands& operands : row.inputs) {
+      INFO(describe(row, operands));
+      const GradientCheckReport report =
+          check_gradients(row.op, values_of(operands, DType::f64), {.max_entries = 40, .directions = 3});
+      INFO(report.message);
+      CHECK(report.ok);
+      CHECK(report.skipped == 0);
+      checked += report.checked, kinks += report.kinks;
+    }
+  }
+  std::cout << "finite differences: " << checked << " compared, " << kinks << " of them moved off a kink" << std::endl;
+  CHECK(kinks >= 2);  // relu's row has two points on its kink
+}
+
+TEST_CASE("Tangents are the adjoints of pullbacks", "[ops]") {
+  int compared = 0;
+  for (const OpCase& row : op_table()) {
+    if (!row.differentiable) continue;
+    for (const Operands& operands : row.inputs) {
+      INFO(describe(row, operands));
+      Variables leaves;
+      for (const Tensor& value : values_of(operands, DType::f64)) leaves.emplace_back(value, true);
+      const Variable y = row.op(leaves);
+      const Node& last = *y.impl()->node;  // for a composite row, its last operation
+      const Tensor dy = normal(y.shape(), 17);
+      for (std::size_t i = 0; i < last.tangents.size(); ++i) {
+        if (!last.tangents[i]) continue;
+        const Tensor dx = normal(last.inputs[i].shape(), 18), forward = last.tangents[i](dx);
+        CHECK(inner_product(forward, dy) == Approx(inner_product(dx, last.pullbacks[i](dy))).epsilon(1e-9).margin(1e-9));
+        ++compared;
+      }
+    }
+  }
+  CHECK(compared > 200);
+}
+
+TEST_CASE("The CPU and a GPU agree on every operation", "[ops][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("CPU against CUDA: " + cuda::why_unavailable());
+  for (const OpCase& row : op_table())
+    for (const Operands& operands : row.inputs) {
+      INFO(describe(row, operands));
+      const std::vector<Tensor> want = run(row, operands, Device::cpu());
+      compare_results(row, run(row, operands, Device::cuda()), want);
+      if (has_images(operands)) compare_results(row, run(row, operands, Device::cuda(), true), want);
+    }
+}
+
+TEST_CASE("Every public operation has a row", "[ops]") {
+  std::set<std::string> rows;
+  for (const OpCase& row : op_table()) rows.insert(row.name);
+  std::set<std::string> functions = functions_in(std::filesystem::path(HEFT_SOURCE_DIR) / "layers/losses.h");
+  int headers = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(HEFT_SOURCE_DIR) / "autograd"))
+    if (entry.path().extension() == ".h") functions.merge(functions_in(entry.path())), ++headers;
+  CHECK(headers >= 9);
+  REQUIRE(functions.erase("record") == 1);  // how operations are made, not one of them
+  CHECK(functions.size() >= 55);
+  for (const std::string& name : functions) {
+    INFO(name << " is public and has no row in tests/op_table.h");
+    CHECK(rows.count(name) == 1);
+  }
+}
+
+TEST_CASE("Every functor is reached from a row", "[ops]") {
+  std::set<std::string> reached;
+  Profile profile;
+  for (const OpCase& row : op_table()) {
+    reached.insert(row.name);
+    row.op([&] {
+      Variables inputs;
+      for (const Tensor& value : values_of(row.inputs.front(), DType::f32)) inputs.emplace_back(value);
+      return inputs;
+    }());
+  }
+  for (const OpProfile& op : profile.table()) reached.insert(op.op);
+  std::set<std::string> functors = names_of(fn::Unary{});
+  functors.merge(names_of(fn::Binary{}));
+  functors.merge(names_of(fn::Compare{}));
+  for (const std::string& name : functors) {
+    INFO(name << " is in core/functors.h, and no row of tests/op_table.h reaches it");
+    CHECK(reached.count(name) == 1);
+  }
+}
