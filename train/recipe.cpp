@@ -51,12 +51,13 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vec
                                                                           .momentum = momentum,
                                                                           .weight_decay = decay,
                                                                           .clip_norm = r.clip_norm,
-                                                                          .lambda = r.lambda,
-                                                                          .gamma = r.gamma});
+                                                                          .lambda = r.lambda.value(),
+                                                                          .gamma = r.gamma.value()});
   if (r.optimizer == "abadam")
     return std::make_unique<optim::ABAdam>(
         parameters,
-        optim::ABAdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = r.clip_norm, .lambda = r.lambda, .gamma = r.gamma});
+        optim::ABAdamOptions{
+            .lr = lr, .weight_decay = decay, .clip_norm = r.clip_norm, .lambda = r.lambda.value(), .gamma = r.gamma.value()});
   if (r.optimizer == "adam")
     return std::make_unique<optim::Adam>(parameters,
                                          optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = r.clip_norm});
@@ -103,12 +104,19 @@ Recipe resolved(Recipe r) {
   check(r.epochs >= 1, kOp, "expected epochs >= 1; got {}", r.epochs);
   check(r.batch_size >= 1, kOp, "expected batch-size >= 1; got {}", r.batch_size);
   check(r.warm_up >= 0, kOp, "expected warm-up >= 0; got {}", r.warm_up);
-  check(r.lambda_from >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from);
+  check(is_exponential(r) || (!r.lambda && !r.lambda_from && !r.gamma), kOp,
+        "expected lambda, lambda-from-epoch and gamma with absgd or abadam only; got them with {}", r.optimizer);
   check(r.class_weights == "deferred" || !r.class_weights_from, kOp,
         "expected class-weights-from-epoch with deferred class weights only; got class-weights {}", r.class_weights);
   if (!r.lr) r.lr = sgd ? 0.05 : 1e-3;
   if (!r.weight_decay) r.weight_decay = sgd ? 5e-4 : r.optimizer == "adamw" ? 0.01 : 0;
   if (sgd && !r.momentum) r.momentum = 0.9;
+  if (is_exponential(r)) {
+    r.lambda = r.lambda.value_or(5);
+    r.lambda_from = r.lambda_from.value_or(1);
+    r.gamma = r.gamma.value_or(0.9);
+  }
+  check(r.lambda_from.value_or(1) >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from.value_or(1));
   check_positive("lr", *r.lr);
   check_positive("clip-norm", r.clip_norm);
   if (r.class_weights == "deferred" && !r.class_weights_from) r.class_weights_from = r.epochs - r.epochs / 5 + 1;
@@ -136,7 +144,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
            .lr_factor = make_lr_schedule(r),
            .test = s.data.test,
            .validation = s.data.validation};
-  if (is_exponential(r)) s.fit.lambda = optim::from(r.lambda_from - 1, r.lambda);
+  if (is_exponential(r)) s.fit.lambda = optim::from(*r.lambda_from - 1, *r.lambda);
   if (r.class_weights != "none") {
     s.fit.class_weights = data::class_weights(s.data.class_counts, {.mean_one_over = data::WeightMean::samples});
     s.fit.class_weights_from = r.class_weights_from.value_or(1);

@@ -30,10 +30,10 @@ struct Recipe {
   std::optional<double> momentum = {};         // SGD family; unset: 0.9
   std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
   double clip_norm = std::numeric_limits<double>::infinity();
-  // Of absgd and abadam.
-  double lambda = 5;    // infinity: the mean
-  int lambda_from = 1;  // the mean before that epoch
-  double gamma = 0.9;
+  // Of absgd and abadam, unset for others.
+  std::optional<double> lambda = {};     // unset: 5; infinity: the mean
+  std::optional<int> lambda_from = {};   // the mean before that epoch; unset: 1
+  std::optional<double> gamma = {};      // unset: 0.9
   std::string lr_schedule = "constant";  // "cosine", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
   int warm_up = 0;                       // epochs of linear warm-up
   int epochs = 10;

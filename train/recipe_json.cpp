@@ -36,9 +36,9 @@ std::string to_json(const Recipe& recipe) {
   json["momentum"] = optional(r.momentum);
   json["weight_decay"] = optional(r.weight_decay);
   json["clip_norm"] = finite(r.clip_norm);
-  json["lambda"] = finite(r.lambda);
-  json["lambda_from"] = r.lambda_from;
-  json["gamma"] = r.gamma;
+  json["lambda"] = r.lambda ? finite(*r.lambda) : Json(nullptr);
+  json["lambda_from"] = optional(r.lambda_from);
+  json["gamma"] = optional(r.gamma);
   json["lr_schedule"] = r.lr_schedule;
   json["warm_up"] = r.warm_up;
   json["epochs"] = r.epochs;

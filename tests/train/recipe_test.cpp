@@ -51,7 +51,8 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.class_weights_from = 3}), "deferred"));
   CHECK(contains(refusal({.lr = 0.0}), "lr"));
   CHECK(contains(refusal({.lr = std::numeric_limits<double>::quiet_NaN()}), "lr"));
-  CHECK(contains(refusal({.lambda_from = 0}), "lambda-from-epoch"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda_from = 0}), "lambda-from-epoch"));
+  CHECK(contains(refusal({.lambda = 5.0}), "absgd"));
   CHECK(contains(refusal({.epochs = 0}), "epochs"));
   CHECK(contains(refusal({.batch_size = 0}), "batch-size"));
 }

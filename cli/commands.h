@@ -1,0 +1,16 @@
+// The subcommands of the heft program. Each adds itself to `app` with its flags and its help; when the command line names it,
+// it runs within app.parse() and leaves the exit code. Errors of the library pass through.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace heft::cli {
+
+// 0 and these; a wrong flag or value, bad data, a run that diverged, Ctrl-C.
+enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kBadData = 3, kDiverged = 4, kInterrupted = 130 };
+
+void add_train(CLI::App& app, int& exit_code);
+void add_demo(CLI::App& app, int& exit_code);
+void add_summary(CLI::App& app, int& exit_code);
+
+}  // namespace heft::cli

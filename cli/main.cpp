@@ -1,0 +1,44 @@
+// heft: trains small networks on imbalanced images. `heft --help` says how.
+#include <exception>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "core/error.h"
+
+namespace {
+
+int complain(const std::exception& error, int exit_code) {
+  std::cerr << "heft: " << error.what() << '\n';
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace heft::cli;
+  CLI::App app("heft: small networks on imbalanced or partly mislabelled images, with distributionally robust optimizers",
+               "heft");
+  app.set_version_flag("--version", "heft " HEFT_VERSION);
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 success, 2 wrong flag or value, 3 bad data, 4 the run diverged, 130 interrupted, 1 anything else.");
+  int exit_code = kSuccess;
+  add_train(app, exit_code);
+  add_demo(app, exit_code);
+  add_summary(app, exit_code);
+  try {
+    app.parse(argc, argv);
+    return exit_code;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kSuccess : kUsage;
+  } catch (const heft::DataError& error) {
+    return complain(error, kBadData);
+  } catch (const heft::NumericError& error) {
+    return complain(error, kDiverged);
+  } catch (const heft::ValueError& error) {
+    return complain(error, kUsage);
+  } catch (const heft::DeviceError& error) {
+    return complain(error, kUsage);
+  } catch (const std::exception& error) {
+    return complain(error, kFailure);
+  }
+}

@@ -1,0 +1,77 @@
+#include "cli/recipe_flags.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/parallel.h"
+#include "layers/models.h"
+
+namespace heft::cli {
+namespace {
+
+std::string one_of(const std::string& what, const std::vector<std::string>& names) {
+  return fmt::format("{}: {}", what, fmt::join(names, ", "));
+}
+
+}  // namespace
+
+void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
+  command.add_option("--data-dir", recipe.data.dir,
+                     "Folder of the data [where the Debian package dataset-fashion-mnist puts it]");
+  command
+      .add_option_function<std::string>(
+          "--device", [&recipe](const std::string& name) { recipe.device = name == "cuda" ? Device::cuda() : Device::cpu(); },
+          "cpu or cuda [cpu]")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+  command.add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
+      ->check(CLI::Range(1, 4096));
+}
+
+void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
+  const auto data = [&](const std::string& flag, auto& value, const std::string& text) {
+    return command.add_option(flag, value, text)->group("Data");
+  };
+  data("--data", recipe.data.data,
+       "fashion-mnist, or idx: the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz] in --data-dir")
+      ->capture_default_str();
+  data("--imbalance", recipe.data.imbalance, "Long tail: none, exp:RATIO or step:RATIO of the smallest class to the largest")
+      ->capture_default_str();
+  data("--class-order", recipe.data.class_order, "Largest class first: label, reversed, or labels as in 3,1,0,2")
+      ->capture_default_str();
+  data("--val-split", recipe.data.validation, "Share of the training set to hold out and report on besides")
+      ->capture_default_str();
+
+  const auto model = [&](const std::string& flag, auto& value, const std::string& text) {
+    return command.add_option(flag, value, text)->group("Model and loss");
+  };
+  model("--model", recipe.model, one_of("Network", models::names()))->capture_default_str();
+  model("--loss", recipe.loss, one_of("Loss of a sample", train::loss_names()))->capture_default_str();
+  model("--label-smoothing", recipe.label_smoothing, "Share of the target spread over all classes")->capture_default_str();
+  model("--class-weights", recipe.class_weights, "none, balanced (1/n of each class), or deferred (that, but late)")
+      ->capture_default_str();
+  model("--class-weights-from-epoch", recipe.class_weights_from, "First epoch of deferred weights [after 80 % of the epochs]");
+
+  const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
+    return command.add_option(flag, value, text)->group("Optimizer");
+  };
+  optimizer("--optimizer", recipe.optimizer, one_of("How to step", train::optimizer_names()))->capture_default_str();
+  optimizer("--lr", recipe.lr, "Learning rate [0.05; Adam family 0.001]");
+  optimizer("--momentum", recipe.momentum, "Of sgd and absgd [0.9]");
+  optimizer("--weight-decay", recipe.weight_decay, "[0.0005; adam and abadam 0; adamw 0.01]");
+  optimizer("--clip-norm", recipe.clip_norm, "Largest norm of the gradient")->capture_default_str();
+  optimizer("--lambda", recipe.lambda,
+            "Of absgd and abadam: positive lifts hard samples, negative quiets them, inf is the mean [5]");
+  optimizer("--lambda-from-epoch", recipe.lambda_from, "The mean before that epoch [1]");
+  optimizer("--gamma", recipe.gamma, "Share of the new batch in the moving average of the weights [0.9]");
+  optimizer("--lr-schedule", recipe.lr_schedule, one_of("Over the epochs", train::lr_schedule_names()))->capture_default_str();
+  optimizer("--warm-up", recipe.warm_up, "Epochs of linear warm-up")->capture_default_str();
+  optimizer("--epochs", recipe.epochs, "Passes over the training set")->capture_default_str();
+  optimizer("--batch-size", recipe.batch_size, "Samples of a step")->capture_default_str();
+  command
+      .add_option_function<std::uint64_t>(
+          "--seed", [&recipe](std::uint64_t seed) { recipe.seed = recipe.data.seed = seed; },
+          "Of the long tail, the initial weights and the order of the batches [0]")
+      ->group("Optimizer");
+}
+
+}  // namespace heft::cli

@@ -1,0 +1,75 @@
+#include "cli/run.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+
+namespace heft::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+// While one lives, the first Ctrl-C or TERM asks the run to stop; the second ends the program as usual.
+class StopSignals {
+ public:
+  StopSignals() {
+    std::signal(SIGINT, note);
+    std::signal(SIGTERM, note);
+  }
+  ~StopSignals() {
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+ private:
+  static void note(int signal) {
+    interrupted = true;
+    std::signal(signal, SIG_DFL);
+  }
+};
+
+}  // namespace
+
+train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label, bool epoch_lines,
+                                  const std::function<void(const train::EpochReport&)>& on_epoch) {
+  const StopSignals signals;
+  train::FitOptions options = setup.fit;
+  progress_.set_label(label);
+  std::string last;
+  options.on_step = [&](const train::StepReport& step) {
+    progress_.update(++done_, fmt::format("epoch {}/{}  loss {:.3f}{}", step.epoch, options.epochs, step.mean_loss, last));
+  };
+  options.on_epoch = [&](const train::EpochReport& report) {
+    if (epoch_lines) progress_.print(epoch_line(report));
+    if (report.test) last = "  balanced " + percent(report.test->balanced_accuracy) + " %";
+    if (on_epoch) on_epoch(report);
+  };
+  options.stop = [] { return interrupted.load(); };
+  train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, options);
+  progress_.clear();
+  return result;
+}
+
+std::string percent(std::optional<double> fraction) { return fraction ? fmt::format("{:.1f}", 100 * *fraction) : "-"; }
+
+std::string epoch_line(const train::EpochReport& report) {
+  std::string line = fmt::format("epoch {:3}  loss {:.4f}", report.epoch, report.train_loss);
+  const auto add = [&line](const char* name, const train::Evaluation& on) {
+    line += fmt::format("  {}: accuracy {} %, balanced {} %, worst class {} %", name, percent(on.accuracy),
+                        percent(on.balanced_accuracy), percent(on.worst_class_accuracy));
+  };
+  if (report.test) add("test", *report.test);
+  if (report.validation) add("validation", *report.validation);
+  return line + fmt::format("  {:.0f} images/s", report.images_per_second);
+}
+
+std::vector<std::string> class_names(const data::Dataset& dataset) {
+  std::vector<std::string> names = dataset.class_names();
+  for (std::int64_t c = static_cast<std::int64_t>(names.size()); c < dataset.classes(); ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+}  // namespace heft::cli

@@ -1,0 +1,116 @@
+// heft train: one run, described by flags, with its numbers and its weights in a folder.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/recipe_flags.h"
+#include "cli/run.h"
+#include "core/check.h"
+#include "train/atomic_file.h"
+#include "train/metrics_log.h"
+#include "train/run_state.h"
+
+namespace heft::cli {
+namespace {
+
+struct Flags {
+  train::Recipe recipe;
+  std::string out = "runs/latest";
+  bool resume = false;
+};
+
+constexpr const char* kExamples = R"(Examples:
+  heft train --epochs 10
+      LeNet-5 by SGD on all of Fashion-MNIST
+  heft train --imbalance exp:0.01 --class-order reversed --optimizer absgd --lambda 5 --out runs/absgd
+      the same network by ABSGD on a long tail
+  heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
+      a ResNet on your own images
+
+Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out.)";
+
+// A run is continued by the recipe that began it; only the number of epochs may be another.
+void check_same_recipe(const std::string& path, train::Recipe now, const std::map<std::string, std::string>& metadata) {
+  const auto before = metadata.find("recipe");
+  now.epochs = 1;
+  check<ValueError>(before != metadata.end() && before->second == train::to_json(now), "train",
+                    "expected --resume with the flags that began the run in {}, --epochs aside; they differ", path);
+}
+
+std::map<std::string, std::string> run_metadata(train::Recipe recipe) {
+  recipe.epochs = 1;
+  return {{"recipe", train::to_json(recipe)}};
+}
+
+std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
+  const data::Normalization& normalize = setup.data.normalize;
+  return {{"format", "pt"},
+          {"model", setup.recipe.model},
+          {"classes", fmt::format("{}", fmt::join(class_names(*setup.data.train), ", "))},
+          {"normalize_mean", fmt::format("{}", fmt::join(normalize.mean, ", "))},
+          {"normalize_std", fmt::format("{}", fmt::join(normalize.std, ", "))}};
+}
+
+void print_results(const train::Setup& setup, const train::EpochReport& last, const std::string& out) {
+  const train::Evaluation& test = *last.test;
+  const std::vector<std::string> names = class_names(*setup.data.train);
+  std::cout << fmt::format("test accuracy      {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n",
+                           percent(test.accuracy), percent(test.balanced_accuracy), percent(test.worst_class_accuracy));
+  if (last.validation)
+    std::cout << fmt::format("validation         {:>5} % accuracy, {} % balanced\n", percent(last.validation->accuracy),
+                             percent(last.validation->balanced_accuracy));
+  std::cout << fmt::format("\n{:<16}{:>16}{:>12}\n", "class", "training images", "accuracy");
+  for (std::size_t c = 0; c < names.size(); ++c)
+    std::cout << fmt::format("{:<16}{:>16}{:>10} %\n", names[c], setup.data.class_counts[c],
+                             percent(test.per_class_accuracy[c]));
+  std::cout << "\nwritten to " << out << ": metrics.jsonl config.json model.safetensors state.safetensors\n";
+}
+
+int run(const Flags& flags) {
+  train::Setup setup = train::prepare(flags.recipe);
+  std::filesystem::create_directories(flags.out);
+  const auto file = [&flags](const char* name) { return (std::filesystem::path(flags.out) / name).string(); };
+  if (flags.resume) {
+    const train::LoadedRun before = train::load_run(file("state.safetensors"), *setup.net, *setup.optimizer);
+    check_same_recipe(flags.out, setup.recipe, before.metadata);
+    check<ValueError>(before.epochs < setup.recipe.epochs, "train",
+                      "expected --epochs beyond the {} that the run in {} has; got {}", before.epochs, flags.out,
+                      setup.recipe.epochs);
+    setup.fit.first_epoch = before.epochs + 1;
+  }
+  train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
+  train::MetricsLog metrics(file("metrics.jsonl"), setup.fit.first_epoch - 1);
+  std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
+                           setup.recipe.optimizer, setup.data.train->size());
+
+  RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size());
+  const train::FitResult result = progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) {
+    metrics.add(report);
+    train::save_run(file("state.safetensors"), *setup.net, *setup.optimizer, report.epoch, run_metadata(setup.recipe));
+  });
+  if (result.stopped) {
+    std::cerr << "heft: stopped; " << flags.out << " holds the epochs that were finished, --resume continues after them\n";
+    return kInterrupted;
+  }
+  train::save_model(file("model.safetensors"), *setup.net, model_metadata(setup));
+  print_results(setup, result.epochs.back(), flags.out);
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("train", "Train a network");
+  const auto flags = std::make_shared<Flags>();
+  command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
+  command->add_flag("--resume", flags->resume, "Continue the run in --out after its last finished epoch");
+  add_machine_flags(*command, flags->recipe);
+  add_recipe_flags(*command, flags->recipe);
+  command->footer(kExamples);
+  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+}
+
+}  // namespace heft::cli
