@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   } catch (const heft::DataError& error) {
     return complain(error, kBadData);
   } catch (const heft::NumericError& error) {
+    std::cerr << "heft: the run diverged; a lower --lr or a warm-up may help\n";
     return complain(error, kDiverged);
   } catch (const heft::ValueError& error) {
     return complain(error, kUsage);

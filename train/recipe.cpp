@@ -119,7 +119,7 @@ Recipe resolved(Recipe r) {
   check(r.lambda_from.value_or(1) >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from.value_or(1));
   check_positive("lr", *r.lr);
   check_positive("clip-norm", r.clip_norm);
-  if (r.class_weights == "deferred" && !r.class_weights_from) r.class_weights_from = r.epochs - r.epochs / 5 + 1;
+  if (r.class_weights == "deferred" && !r.class_weights_from) r.class_weights_from = r.epochs - std::max(1, r.epochs / 5) + 1;
   check(!r.class_weights_from || *r.class_weights_from >= 1, kOp, "expected class-weights-from-epoch >= 1; got {}",
         r.class_weights_from.value_or(0));
   return r;

@@ -24,18 +24,18 @@ struct Recipe {
   // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Scaled to
   // a mean of 1 over the training set, so that the learning rate keeps its meaning.
   std::string class_weights = "none";
-  std::optional<int> class_weights_from = {};  // deferred; unset: after 80 % of the epochs
+  std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
   std::string optimizer = "sgd";               // optimizer_names()
   std::optional<double> lr = {};               // unset: 0.05, and 0.001 for the Adam family
   std::optional<double> momentum = {};         // SGD family; unset: 0.9
   std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
   double clip_norm = std::numeric_limits<double>::infinity();
   // Of absgd and abadam, unset for others.
-  std::optional<double> lambda = {};     // unset: 5; infinity: the mean
-  std::optional<int> lambda_from = {};   // the mean before that epoch; unset: 1
-  std::optional<double> gamma = {};      // unset: 0.9
-  std::string lr_schedule = "constant";  // "cosine", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
-  int warm_up = 0;                       // epochs of linear warm-up
+  std::optional<double> lambda = {};    // unset: 5; infinity: the mean
+  std::optional<int> lambda_from = {};  // the mean before that epoch; unset: 1
+  std::optional<double> gamma = {};     // unset: 0.9
+  std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
+  int warm_up = 0;                     // epochs of linear warm-up
   int epochs = 10;
   std::int64_t batch_size = 128;
   std::uint64_t seed = 0;  // of the initial weights, the order of the batches and dropout

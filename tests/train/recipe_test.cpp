@@ -28,6 +28,7 @@ TEST_CASE("recipe: what is unset gets the value that suits the optimizer", "[tra
   CHECK_FALSE(adamw.momentum.has_value());
   CHECK(*adamw.weight_decay == 0.01);
   CHECK(*train::resolved({.class_weights = "deferred", .epochs = 10}).class_weights_from == 9);
+  CHECK(*train::resolved({.class_weights = "deferred", .epochs = 1}).class_weights_from == 1);
   CHECK(*train::resolved({.class_weights = "deferred", .class_weights_from = 3}).class_weights_from == 3);
 
   const json config = json::parse(train::to_json({.optimizer = "absgd", .lambda = std::numeric_limits<double>::infinity()}));

@@ -1,0 +1,193 @@
+// The program from end to end: exit codes, what goes to stdout and stderr, and the files of a run.
+#ifdef HEFT_CLI_PATH
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "layers/models.h"
+#include "tests/catch_compat.h"
+#include "tests/train/blobs.h"
+#include "tests/train/files.h"
+#include "train/run_state.h"
+
+using heft::test::contains;
+using heft::test::read_text;
+using heft::test::TemporaryDirectory;
+using nlohmann::json;
+
+namespace {
+
+struct Result {
+  int exit_code;
+  std::string out, err;
+};
+
+Result heft_command(const TemporaryDirectory& folder, const std::string& arguments, const std::string& before = "") {
+  const std::string out = folder.file("stdout"), err = folder.file("stderr");
+  const std::string command = before + "'" + HEFT_CLI_PATH + "' " + arguments + " >'" + out + "' 2>'" + err + "' </dev/null";
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
+}
+
+std::vector<json> metrics_of(const std::string& run) {
+  std::vector<json> lines;
+  std::istringstream text(read_text(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+// Timings aside.
+std::vector<json> without_times(std::vector<json> lines) {
+  for (json& line : lines)
+    for (const char* key : {"seconds", "images_per_second"}) line.erase(key);
+  return lines;
+}
+
+struct Blobs {
+  TemporaryDirectory folder;
+  Blobs() { heft::test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10}); }
+  std::string flags() const { return "--data idx --data-dir '" + folder.path() + "' --threads 1 --model mlp --batch-size 32 "; }
+  std::string run(const std::string& name) const { return folder.file(name); }
+  std::string out(const std::string& name) const { return "--out '" + folder.file(name) + "' "; }
+};
+
+}  // namespace
+
+TEST_CASE("heft: help and version", "[cli]") {
+  const TemporaryDirectory folder;
+  const Result help = heft_command(folder, "--help");
+  CHECK(help.exit_code == 0);
+  for (const char* word : {"train", "demo", "summary", "Exit codes"}) CHECK(contains(help.out, word));
+  const Result train = heft_command(folder, "train --help");
+  CHECK(train.exit_code == 0);
+  for (const char* flag : {"--data-dir", "--imbalance", "--class-order", "--model", "--loss", "--label-smoothing", "--class-weights",
+                           "--optimizer", "--lambda", "--lambda-from-epoch", "--gamma", "--epochs", "--batch-size", "--lr",
+                           "--momentum", "--weight-decay", "--lr-schedule", "--val-split", "--seed", "--threads", "--device", "--out",
+                           "--resume", "Examples:"}) {
+    INFO(flag);
+    CHECK(contains(train.out, flag));
+  }
+  CHECK(contains(heft_command(folder, "demo --help").out, "--seeds"));
+  CHECK(contains(heft_command(folder, "--version").out, "heft "));
+  CHECK(contains(heft_command(folder, "summary lenet5").out, "61,706"));
+}
+
+TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged run with 4", "[cli]") {
+  const Blobs data;
+  const auto exit_code = [&](const std::string& arguments) {
+    const Result result = heft_command(data.folder, arguments);
+    INFO(arguments << ": " << result.err);
+    CHECK_FALSE(result.err.empty());
+    return result.exit_code;
+  };
+  const std::string train = "train " + data.flags() + data.out("run");
+  CHECK(exit_code("") == 2);
+  CHECK(exit_code("nonsense") == 2);
+  CHECK(exit_code("train --nonsense") == 2);
+  CHECK(exit_code(train + "--epochs few") == 2);
+  CHECK(exit_code(train + "--epochs 0") == 2);
+  CHECK(exit_code(train + "--optimizer sdg") == 2);
+  CHECK(exit_code(train + "--optimizer sgd --lambda 5") == 2);
+  CHECK(exit_code(train + "--optimizer absgd --lambda 0") == 2);
+  CHECK(exit_code(train + "--optimizer absgd --gamma 2") == 2);
+  CHECK(exit_code(train + "--imbalance exp:2") == 2);
+  CHECK(exit_code(train + "--class-order 0,0,1,2 --imbalance exp:0.1") == 2);
+  CHECK(exit_code(train + "--val-split 1") == 2);
+  CHECK(exit_code(train + "--threads 0") == 2);
+  CHECK(exit_code("summary lenet6") == 2);
+  CHECK(exit_code("train --data-dir '" + data.folder.file("none") + "' " + data.out("run")) == 3);
+  CHECK(contains(heft_command(data.folder, "demo --data-dir '" + data.folder.file("none") + "'").err, "dataset-fashion-mnist"));
+  CHECK(exit_code("demo --data-dir '" + data.folder.file("none") + "'") == 3);
+  CHECK(exit_code(train + "--lr 1e30 --epochs 2") == 4);
+  data.folder.write("t10k-labels-idx1-ubyte", "garbage");
+  CHECK(exit_code(train) == 3);
+}
+
+TEST_CASE("heft train: the files of a run", "[cli]") {
+  const Blobs data;
+  const Result result = heft_command(data.folder, "train " + data.flags() + data.out("run") +
+                                                      "--epochs 2 --optimizer absgd --lambda 2 --lambda-from-epoch 2 --val-split 0.2 "
+                                                      "--imbalance exp:0.2 --class-weights deferred --seed 3");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(contains(result.out, "balanced accuracy"));
+  CHECK(contains(result.out, "training images"));
+  CHECK(contains(result.err, "epoch   2"));
+  CHECK_FALSE(contains(result.err, "\033"));  // no terminal: no bar
+
+  const std::vector<json> lines = metrics_of(data.run("run"));
+  REQUIRE(lines.size() == 2);
+  for (const json& line : lines) {
+    for (const char* field : {"epoch", "train_loss", "test_accuracy", "balanced_accuracy", "worst_class_accuracy", "images_per_second",
+                              "seconds", "validation_balanced_accuracy"}) {
+      INFO(field);
+      REQUIRE(line.contains(field));
+      CHECK(line[field].is_number());
+    }
+    CHECK(line["per_class_accuracy"].size() == 4);
+    CHECK((line["test_accuracy"] >= 0 && line["test_accuracy"] <= 1));
+  }
+  CHECK(lines[0]["epoch"] == 1);
+  CHECK(lines[0]["lambda"].is_null());
+  CHECK(lines[1]["lambda"] == 2);
+  CHECK(lines[1]["class_weighted"] == true);
+
+  const json config = json::parse(read_text(data.run("run") + "/config.json"));
+  CHECK(config["optimizer"] == "absgd");
+  CHECK(config["lr"] == 0.05);
+  CHECK(config["gamma"] == 0.9);
+  CHECK(config["seed"] == 3);
+  CHECK(config["data"]["imbalance"] == "exp:0.2");
+
+  const heft::ModulePtr net = heft::models::make("mlp", {.classes = 4, .image_size = heft::test::kBlobSide});
+  const auto metadata = heft::train::load_model(data.run("run") + "/model.safetensors", *net);
+  CHECK(metadata.at("model") == "mlp");
+  CHECK(metadata.count("normalize_mean") == 1);
+}
+
+TEST_CASE("heft train: --resume continues as if it had never stopped", "[cli]") {
+  const Blobs data;
+  const std::string train = "train " + data.flags() + "--optimizer abadam --lr-schedule constant ";
+  REQUIRE(heft_command(data.folder, train + data.out("straight") + "--epochs 4").exit_code == 0);
+  REQUIRE(heft_command(data.folder, train + data.out("halved") + "--epochs 2").exit_code == 0);
+  REQUIRE(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 0);
+  CHECK(without_times(metrics_of(data.run("halved"))) == without_times(metrics_of(data.run("straight"))));
+  CHECK(read_text(data.run("halved") + "/model.safetensors") == read_text(data.run("straight") + "/model.safetensors"));
+
+  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 2);            // all done
+  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 5 --lr 0.5 --resume").exit_code == 2);   // another run
+  CHECK(heft_command(data.folder, train + data.out("nothing") + "--epochs 5 --resume").exit_code == 3);
+}
+
+TEST_CASE("heft train: an interrupt leaves the finished epochs", "[cli]") {
+  const Blobs data;
+  const Result result = heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 100000 --lr-schedule constant",
+                                     "timeout --signal=INT 2 ");
+  CHECK((result.exit_code == 130 || result.exit_code == 124));  // timeout reports 124 for what it had to stop
+  CHECK(contains(result.err, "--resume"));
+  const std::size_t epochs = metrics_of(data.run("run")).size();
+  REQUIRE(epochs > 0);
+  CHECK(heft_command(data.folder, "train " + data.flags() + data.out("run") + "--lr-schedule constant --resume --epochs " +
+                                      std::to_string(epochs + 1))
+            .exit_code == 0);
+  CHECK(metrics_of(data.run("run")).size() == epochs + 1);
+}
+
+TEST_CASE("heft demo: four runs side by side, and what the seeds say together", "[cli]") {
+  const Blobs data;
+  const Result result =
+      heft_command(data.folder, "demo " + data.flags() + "--imbalance exp:0.1 --epochs 2 --seeds 2 --lambda 1 --class-weights-from-epoch 2");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  for (const char* text : {"ABSGD + weights", "balanced accuracy", "worst class", "images/s", "seed 1", "ABSGD minus SGD", "+-"}) {
+    INFO(text);
+    CHECK(contains(result.out, text));
+  }
+}
+
+#endif
