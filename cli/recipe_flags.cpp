@@ -49,7 +49,8 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   model("--label-smoothing", recipe.label_smoothing, "Share of the target spread over all classes")->capture_default_str();
   model("--class-weights", recipe.class_weights, "none, balanced (1/n of each class), or deferred (that, but late)")
       ->capture_default_str();
-  model("--class-weights-from-epoch", recipe.class_weights_from, "First epoch of deferred weights [the last fifth of the epochs]");
+  model("--class-weights-from-epoch", recipe.class_weights_from,
+        "First epoch of deferred weights [the last fifth of the epochs]");
 
   const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
     return command.add_option(flag, value, text)->group("Optimizer");

@@ -65,10 +65,11 @@ TEST_CASE("heft: help and version", "[cli]") {
   for (const char* word : {"train", "demo", "summary", "Exit codes"}) CHECK(contains(help.out, word));
   const Result train = heft_command(folder, "train --help");
   CHECK(train.exit_code == 0);
-  for (const char* flag : {"--data-dir", "--imbalance", "--class-order", "--model", "--loss", "--label-smoothing", "--class-weights",
-                           "--optimizer", "--lambda", "--lambda-from-epoch", "--gamma", "--epochs", "--batch-size", "--lr",
-                           "--momentum", "--weight-decay", "--lr-schedule", "--val-split", "--seed", "--threads", "--device", "--out",
-                           "--resume", "Examples:"}) {
+  for (const char* flag : {"--data-dir",        "--imbalance",     "--class-order", "--model",  "--loss",
+                           "--label-smoothing", "--class-weights", "--optimizer",   "--lambda", "--lambda-from-epoch",
+                           "--gamma",           "--epochs",        "--batch-size",  "--lr",     "--momentum",
+                           "--weight-decay",    "--lr-schedule",   "--val-split",   "--seed",   "--threads",
+                           "--device",          "--out",           "--resume",      "Examples:"}) {
     INFO(flag);
     CHECK(contains(train.out, flag));
   }
@@ -110,9 +111,10 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
 
 TEST_CASE("heft train: the files of a run", "[cli]") {
   const Blobs data;
-  const Result result = heft_command(data.folder, "train " + data.flags() + data.out("run") +
-                                                      "--epochs 2 --optimizer absgd --lambda 2 --lambda-from-epoch 2 --val-split 0.2 "
-                                                      "--imbalance exp:0.2 --class-weights deferred --seed 3");
+  const Result result =
+      heft_command(data.folder, "train " + data.flags() + data.out("run") +
+                                    "--epochs 2 --optimizer absgd --lambda 2 --lambda-from-epoch 2 --val-split 0.2 "
+                                    "--imbalance exp:0.2 --class-weights deferred --seed 3");
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   CHECK(contains(result.out, "balanced accuracy"));
@@ -123,8 +125,8 @@ TEST_CASE("heft train: the files of a run", "[cli]") {
   const std::vector<json> lines = metrics_of(data.run("run"));
   REQUIRE(lines.size() == 2);
   for (const json& line : lines) {
-    for (const char* field : {"epoch", "train_loss", "test_accuracy", "balanced_accuracy", "worst_class_accuracy", "images_per_second",
-                              "seconds", "validation_balanced_accuracy"}) {
+    for (const char* field : {"epoch", "train_loss", "test_accuracy", "balanced_accuracy", "worst_class_accuracy",
+                              "images_per_second", "seconds", "validation_balanced_accuracy"}) {
       INFO(field);
       REQUIRE(line.contains(field));
       CHECK(line[field].is_number());
@@ -159,15 +161,16 @@ TEST_CASE("heft train: --resume continues as if it had never stopped", "[cli]") 
   CHECK(without_times(metrics_of(data.run("halved"))) == without_times(metrics_of(data.run("straight"))));
   CHECK(read_text(data.run("halved") + "/model.safetensors") == read_text(data.run("straight") + "/model.safetensors"));
 
-  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 2);            // all done
-  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 5 --lr 0.5 --resume").exit_code == 2);   // another run
+  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 2);           // all done
+  CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 5 --lr 0.5 --resume").exit_code == 2);  // another run
   CHECK(heft_command(data.folder, train + data.out("nothing") + "--epochs 5 --resume").exit_code == 3);
 }
 
 TEST_CASE("heft train: an interrupt leaves the finished epochs", "[cli]") {
   const Blobs data;
-  const Result result = heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 100000 --lr-schedule constant",
-                                     "timeout --signal=INT 2 ");
+  const Result result =
+      heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 100000 --lr-schedule constant",
+                   "timeout --signal=INT 2 ");
   CHECK((result.exit_code == 130 || result.exit_code == 124));  // timeout reports 124 for what it had to stop
   CHECK(contains(result.err, "--resume"));
   const std::size_t epochs = metrics_of(data.run("run")).size();
@@ -180,11 +183,12 @@ TEST_CASE("heft train: an interrupt leaves the finished epochs", "[cli]") {
 
 TEST_CASE("heft demo: four runs side by side, and what the seeds say together", "[cli]") {
   const Blobs data;
-  const Result result =
-      heft_command(data.folder, "demo " + data.flags() + "--imbalance exp:0.1 --epochs 2 --seeds 2 --lambda 1 --class-weights-from-epoch 2");
+  const Result result = heft_command(
+      data.folder, "demo " + data.flags() + "--imbalance exp:0.1 --epochs 2 --seeds 2 --lambda 1 --class-weights-from-epoch 2");
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
-  for (const char* text : {"ABSGD + weights", "balanced accuracy", "worst class", "images/s", "seed 1", "ABSGD minus SGD", "+-"}) {
+  for (const char* text :
+       {"ABSGD + weights", "balanced accuracy", "worst class", "images/s", "seed 1", "ABSGD minus SGD", "+-"}) {
     INFO(text);
     CHECK(contains(result.out, text));
   }
