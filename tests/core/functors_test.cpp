@@ -2,7 +2,6 @@
 // A functor without a formula here does not compile.
 #include "core/functors.h"
 
-#include <cstring>
 #include <limits>
 #include <set>
 #include <string>
@@ -109,6 +108,16 @@ Slope slope_of(F f, Real x) {
   return {(f(x + h) - f(x - h)) / (2 * h), std::fabs(right - left) > 0.01L * (1 + std::fabs(right))};
 }
 
+// Not templates, and so compiled once: the checks of every functor.
+void check_at(const char* what, const char* name, double a, double b, double got, Real want, bool good) {
+  INFO(what << " of " << name << " at " << a << ", " << b << ": got " << got << ", want " << static_cast<double>(want));
+  CHECK(good);
+}
+void check_that(const char* name, bool good) {
+  INFO(name);
+  CHECK(good);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("Unary functors compute their formula", "[functors]", float, double) {
@@ -118,8 +127,7 @@ TEMPLATE_TEST_CASE("Unary functors compute their formula", "[functors]", float, 
     for (const double point : points<F>()) {
       const TestType x = static_cast<TestType>(point), got = f.forward(x);
       const Real want = formula(f, static_cast<Real>(x));
-      INFO(F::name << "(" << x << ") = " << got << ", want " << static_cast<double>(want));
-      CHECK(near(got, want, forward_tolerance<F, TestType>(x, want)));
+      check_at("value", F::name, x, 0, got, want, near(got, want, forward_tolerance<F, TestType>(x, want)));
     }
   });
 }
@@ -135,11 +143,10 @@ TEMPLATE_TEST_CASE("Unary functors differentiate their formula", "[functors]", f
       if (slope.kink) continue;
       const TestType got = f.backward(x, y, dy);
       const Real want = slope.value * 0.75L;
-      INFO(F::name << "'(" << x << ") = " << got << ", want " << static_cast<double>(want));
-      CHECK(near(got, want, derivative_tolerance<TestType>(want)));
+      check_at("derivative", F::name, x, 0, got, want, near(got, want, derivative_tolerance<TestType>(want)));
       ++compared;
     }
-    CHECK(compared >= 15);
+    check_that(F::name, compared >= 15);
   });
 }
 
@@ -173,10 +180,7 @@ TEST_CASE("Unary functors at kinks, far out and for NaN", "[functors]") {
   CHECK(fn::PowScalar{3}.backward(-2.0, -8.0, 1.0) == 12);
   CHECK(fn::Log{}.forward(0.0) == -kInf);
   CHECK(std::isnan(fn::Sqrt{}.forward(-1.0)));
-  for_each(fn::Unary{}, [](auto f) {
-    INFO(decltype(f)::name);
-    CHECK(std::isnan(example(f).forward(kNan)));
-  });
+  for_each(fn::Unary{}, [](auto f) { check_that(f.name, std::isnan(example(f).forward(kNan))); });
 }
 
 TEMPLATE_TEST_CASE("Binary functors compute and differentiate their formula", "[functors]", float, double) {
@@ -190,22 +194,21 @@ TEMPLATE_TEST_CASE("Binary functors compute and differentiate their formula", "[
         if (is_power && (left < 0 || std::fabs(right) > 10)) continue;
         const TestType a = static_cast<TestType>(left), b = static_cast<TestType>(right), y = f.forward(a, b);
         const Real want = formula(f, a, b), la = a, lb = b;
-        INFO(F::name << "(" << a << ", " << b << ") = " << y << ", want " << static_cast<double>(want));
-        CHECK(near(y, want, forward_tolerance<F, TestType>(0, want)));
+        check_at("value", F::name, a, b, y, want, near(y, want, forward_tolerance<F, TestType>(0, want)));
         const Slope by_a = slope_of([&](Real at) { return formula(f, at, lb); }, la);
         const Slope by_b = slope_of([&](Real at) { return formula(f, la, at); }, lb);
         if (by_a.kink || by_b.kink || std::isinf(y)) continue;
         const TestType da = f.backward_a(a, b, y, TestType(0.75)), db = f.backward_b(a, b, y, TestType(0.75));
-        INFO("gradients " << da << ", " << db << "; want " << static_cast<double>(by_a.value) * 0.75 << ", "
-                          << static_cast<double>(by_b.value) * 0.75);
         // The difference quotient's own rounding is in proportion to the value it divides.
         const Real noise = std::fabs(want) * 1e-9L;
-        CHECK(near(da, by_a.value * 0.75L, derivative_tolerance<TestType>(by_a.value) + noise));
-        CHECK(near(db, by_b.value * 0.75L, derivative_tolerance<TestType>(by_b.value) + noise));
+        const Real want_a = by_a.value * 0.75L, want_b = by_b.value * 0.75L;
+        check_at("derivative by a", F::name, a, b, da, want_a,
+                 near(da, want_a, derivative_tolerance<TestType>(want_a) + noise));
+        check_at("derivative by b", F::name, a, b, db, want_b,
+                 near(db, want_b, derivative_tolerance<TestType>(want_b) + noise));
         ++compared;
       }
-    INFO(F::name);
-    CHECK(compared >= 40);
+    check_that(F::name, compared >= 40);
   });
 }
 
@@ -221,9 +224,8 @@ TEST_CASE("Binary functors at ties, zero and NaN", "[functors]") {
   CHECK(fn::Pow{}.backward_a(0.0, 0.0, 1.0, 1.0) == 0);
   CHECK(fn::Pow{}.backward_b(0.0, 2.0, 0.0, 1.0) == 0);
   for_each(fn::Binary{}, [](auto f) {
-    INFO(decltype(f)::name);
-    CHECK(std::isnan(f.forward(kNan, 2.0)));
-    CHECK(std::isnan(f.forward(2.0, kNan)));
+    check_that(f.name, std::isnan(f.forward(kNan, 2.0)));
+    check_that(f.name, std::isnan(f.forward(2.0, kNan)));
   });
 }
 
@@ -246,18 +248,16 @@ TEST_CASE("What promises to keep zero keeps it", "[functors]") {
   for_each(fn::Unary{}, [&](auto base) {
     const auto f = example(base);
     if (!fn::keeps_zero<std::remove_const_t<decltype(f)>>()) return;
-    INFO(f.name);
-    CHECK(f.forward(0.0) == 0);
-    CHECK(f.backward(0.0, 0.0, 0.0) == 0);
-    CHECK(std::isfinite(f.backward(0.0, 0.0, 1.0)));
+    check_that(f.name, f.forward(0.0) == 0);
+    check_that(f.name, f.backward(0.0, 0.0, 0.0) == 0);
+    check_that(f.name, std::isfinite(f.backward(0.0, 0.0, 1.0)));
     ++promises;
   });
   for_each(fn::Binary{}, [&](auto f) {
     if (!fn::keeps_zero<decltype(f)>()) return;
-    INFO(f.name);
-    CHECK(f.forward(0.0, 0.0) == 0);
-    CHECK(f.backward_a(0.0, 0.0, 0.0, 0.0) == 0);
-    CHECK(f.backward_b(0.0, 0.0, 0.0, 0.0) == 0);
+    check_that(f.name, f.forward(0.0, 0.0) == 0);
+    check_that(f.name, f.backward_a(0.0, 0.0, 0.0, 0.0) == 0);
+    check_that(f.name, f.backward_b(0.0, 0.0, 0.0, 0.0) == 0);
     ++promises;
   });
   CHECK(promises >= 8);
@@ -270,8 +270,8 @@ TEST_CASE("Names are unique within a list, and positions are those of the list",
     std::set<std::string> names;
     int position = 0;
     for_each(list, [&](auto f) {
-      CHECK(fn::IndexOf<decltype(f), decltype(list)>::value == position++);
-      CHECK(names.insert(f.name).second);
+      check_that(f.name, fn::IndexOf<decltype(f), decltype(list)>::value == position++);
+      check_that(f.name, names.insert(f.name).second);
     });
     CHECK(decltype(list)::size == position);
   };
@@ -283,10 +283,8 @@ TEST_CASE("Names are unique within a list, and positions are those of the list",
 TEMPLATE_TEST_CASE("Tensor operations reach the functor they name, with its parameters", "[functors]", float, double) {
   const std::vector<TestType> left{-3, -1, -0.5, 0.5, 2, 3}, right{2, -1, 3, 0.5, -2, 1};
   const Tensor a = Tensor::from(left), b = Tensor::from(right), dy = Tensor::full(a.shape(), 0.75, a.dtype());
-  // Bit for bit, so that a NaN equals itself.
-  const auto same = [](const Tensor& got, const std::vector<TestType>& want) {
-    const std::vector<TestType> values = got.to_vector<TestType>();
-    return values.size() == want.size() && std::memcmp(values.data(), want.data(), want.size() * sizeof(TestType)) == 0;
+  const auto same = [](const char* name, const Tensor& got, const std::vector<TestType>& want) {
+    check_that(name, got.to_vector<TestType>() == want);
   };
   const auto each = [&](auto f) {
     std::vector<TestType> result;
@@ -297,27 +295,24 @@ TEMPLATE_TEST_CASE("Tensor operations reach the functor they name, with its para
   for_each(fn::Unary{}, [&](auto base) {
     const auto f = example(base);
     using F = std::remove_const_t<decltype(f)>;
-    INFO(F::name);
     const Tensor x = unary(a, fn::Abs{}), y = unary(x, f);  // within every domain
-    CHECK(same(y, each([&](TestType v, TestType) { return f.forward(std::fabs(v)); })));
-    CHECK(same(unary_backward(x, y, dy, f),
-               each([&](TestType v, TestType) { return f.backward(std::fabs(v), f.forward(std::fabs(v)), g); })));
+    same(F::name, y, each([&](TestType v, TestType) { return f.forward(std::fabs(v)); }));
+    same(F::name, unary_backward(x, y, dy, f),
+         each([&](TestType v, TestType) { return f.backward(std::fabs(v), f.forward(std::fabs(v)), g); }));
   });
   for_each(fn::Binary{}, [&](auto f) {
     using F = decltype(f);
-    INFO(F::name);
     const Tensor x = unary(a, fn::Abs{}), y = binary<F>(x, b);
-    CHECK(same(y, each([&](TestType v, TestType w) { return f.forward(std::fabs(v), w); })));
-    CHECK(same(binary_backward<F>(0, x, b, y, dy),
-               each([&](TestType v, TestType w) { return f.backward_a(std::fabs(v), w, f.forward(std::fabs(v), w), g); })));
-    CHECK(same(binary_backward<F>(1, x, b, y, dy),
-               each([&](TestType v, TestType w) { return f.backward_b(std::fabs(v), w, f.forward(std::fabs(v), w), g); })));
+    same(F::name, y, each([&](TestType v, TestType w) { return f.forward(std::fabs(v), w); }));
+    same(F::name, binary_backward<F>(0, x, b, y, dy),
+         each([&](TestType v, TestType w) { return f.backward_a(std::fabs(v), w, f.forward(std::fabs(v), w), g); }));
+    same(F::name, binary_backward<F>(1, x, b, y, dy),
+         each([&](TestType v, TestType w) { return f.backward_b(std::fabs(v), w, f.forward(std::fabs(v), w), g); }));
   });
   for_each(fn::Compare{}, [&](auto f) {
     using F = decltype(f);
-    INFO(F::name);
     const Tensor got = compare<F>(a, b);
-    CHECK(got.dtype() == DType::boolean);
-    CHECK(got.to_vector<TestType>() == each([&](TestType v, TestType w) { return TestType(f.forward(v, w)); }));
+    check_that(F::name, got.dtype() == DType::boolean);
+    same(F::name, got, each([&](TestType v, TestType w) { return TestType(f.forward(v, w)); }));
   });
 }
