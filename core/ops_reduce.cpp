@@ -74,10 +74,9 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
 
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
   const Tensor top = reduce("logsumexp", Reduction::max, x, axes, true);
-  // A maximum of -inf or +inf must not be subtracted from itself.
-  const Tensor bounded = compare<fn::LessEqual>(
-      unary<fn::Abs>(top), Tensor::scalar(std::numeric_limits<double>::max(), x.dtype(), x.device()).astype(x.dtype()));
-  const Tensor shift = where(bounded, top, Tensor::zeros_like(top));
+  // A maximum of -inf or +inf must not be subtracted from itself: only a finite number gives 0 then.
+  const Tensor zero = Tensor::zeros_like(top);
+  const Tensor shift = where(compare<fn::Equal>(top - top, zero), top, zero);
   const Tensor total = reduce("logsumexp", Reduction::sum, unary<fn::Exp>(x - shift), axes, true);
   const Tensor result = unary<fn::Log>(total) + shift;
   return result.reshape(reduced_shape(x.shape(), sorted_axes("logsumexp", x, axes), keep_axes));
