@@ -1,0 +1,138 @@
+#include "autograd/norm.h"
+
+#include <cmath>
+
+#include "autograd/elementwise.h"
+#include "autograd/reduce.h"
+#include "core/error.h"
+#include "core/ops.h"
+#include "tests/catch_compat.h"
+#include "tests/core/numbers.h"
+
+using namespace heft;
+using heft::test::check_close;
+using heft::test::contains;
+using heft::test::message_of;
+using heft::test::normal;
+
+namespace {
+
+struct Norm {
+  Variable gamma = Variable(Tensor::from<double>({1.5, 0.5}), true), beta = Variable(Tensor::from<double>({0.1, -2}), true);
+  Tensor mean = Tensor::from<double>({0.2, 0.4}), variance = Tensor::from<double>({1, 3});
+  Variable operator()(const Variable& x, bool training, double momentum = 0.1) {
+    return batch_norm(x, gamma, beta, mean, variance, training, momentum);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("batch_norm normalises with the batch and moves the running statistics", "[autograd][batch_norm]") {
+  const Tensor x = normal({3, 2, 2, 2}, 1) * 2.0 + 1.0;
+  Norm norm;
+  const std::vector<double> v = x.to_vector<double>(), y = norm(x, true, 0.3).value().to_vector<double>();
+  const std::vector<double> mean = norm.mean.to_vector<double>(), variance = norm.variance.to_vector<double>();
+  const std::vector<double> gamma = {1.5, 0.5}, beta = {0.1, -2}, old_mean = {0.2, 0.4}, old_variance = {1, 3};
+  for (std::size_t c = 0; c < 2; ++c) {
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < v.size(); ++i)
+      if (i / 4 % 2 == c) places.push_back(i);
+    double m = 0, s = 0;
+    for (const std::size_t i : places) m += v[i] / 12;
+    for (const std::size_t i : places) s += (v[i] - m) * (v[i] - m);
+    for (const std::size_t i : places) CHECK(y[i] == Approx(gamma[c] * (v[i] - m) / std::sqrt(s / 12 + 1e-5) + beta[c]));
+    CHECK(mean[c] == Approx(0.7 * old_mean[c] + 0.3 * m));
+    CHECK(variance[c] == Approx(0.7 * old_variance[c] + 0.3 * s / 11));
+  }
+}
+
+TEST_CASE("batch_norm in evaluation uses the running statistics and leaves them alone", "[autograd][batch_norm]") {
+  Norm norm;
+  const std::uint64_t version = norm.mean.version();
+  const Tensor y = norm(Tensor::ones({1, 2, 1, 1}, DType::f64), false).value();
+  CHECK(y.to_vector<double>()[0] == Approx(1.5 * 0.8 / std::sqrt(1 + 1e-5) + 0.1));
+  CHECK(y.to_vector<double>()[1] == Approx(0.5 * 0.6 / std::sqrt(3 + 1e-5) - 2));
+  CHECK(norm.mean.version() == version);
+  CHECK(norm.variance.to_vector<double>() == std::vector<double>{1, 3});
+}
+
+TEST_CASE("batch_norm updates its statistics under NoGrad too, and through views of them", "[autograd][batch_norm]") {
+  Norm norm;
+  const Tensor seen = norm.mean;
+  const NoGrad no_grad;
+  norm(normal({4, 2, 3, 3}, 2), true, 1);
+  CHECK(seen.to_vector<double>() != std::vector<double>{0.2, 0.4});
+  check_close(seen, mean(normal({4, 2, 3, 3}, 2), {0, 2, 3}), 1e-12);
+}
+
+TEST_CASE("batch_norm of (N, C) is that of (N, C, 1, 1)", "[autograd][batch_norm]") {
+  const Tensor x = normal({5, 2}, 3);
+  Norm flat, images;
+  const Variable y = flat(x, true);
+  CHECK(y.shape() == x.shape());
+  check_close(y.value(), images(x.reshape({5, 2, 1, 1}), true).value().reshape({5, 2}), 0);
+  check_close(flat.variance, images.variance, 0);
+}
+
+TEST_CASE("What batch_norm refuses", "[autograd][batch_norm]") {
+  Norm norm;
+  CHECK(message_of<ShapeError>([&] {
+          norm(normal({4, 3, 2, 2}, 1), true);
+        }) == "[batch_norm] expected running statistics of shape (3,) for input (4, 3, 2, 2); got (2,) and (2,)");
+  CHECK(message_of<ShapeError>([&] {
+          norm(normal({4, 2, 3}, 1), true);
+        }) == "[batch_norm] expected input of shape (N, C, H, W) or (N, C); got (4, 2, 3)");
+  CHECK(contains(message_of<ValueError>([&] { norm(normal({1, 2}, 1), true); }), "more than one value per channel"));
+  CHECK_NOTHROW(norm(normal({1, 2}, 1), false));
+  CHECK_THROWS_AS(norm(normal({4, 2}, 1), true, 1.5), ValueError);
+  // A training pass between an evaluation and its backward changes what the evaluation saved.
+  const Variable y = norm(Variable(normal({4, 2}, 1), true), false);
+  norm(normal({4, 2}, 1), true);
+  CHECK(contains(message_of<AutogradError>([&] { backward(sum(y)); }), "[batch_norm] expected a saved tensor"));
+}
+
+TEST_CASE("layer_norm normalises each row", "[autograd][layer_norm]") {
+  const Tensor x = normal({3, 8}, 4) * 5.0;
+  const std::vector<double> v = x.to_vector<double>(), y = layer_norm(x).value().to_vector<double>();
+  for (std::size_t r = 0; r < 3; ++r) {
+    double m = 0, s = 0;
+    for (std::size_t i = 0; i < 8; ++i) m += v[r * 8 + i] / 8;
+    for (std::size_t i = 0; i < 8; ++i) s += (v[r * 8 + i] - m) * (v[r * 8 + i] - m) / 8;
+    for (std::size_t i = 0; i < 8; ++i) CHECK(y[r * 8 + i] == Approx((v[r * 8 + i] - m) / std::sqrt(s + 1e-5)));
+  }
+  const Tensor ones = Tensor::ones({8}, DType::f64);
+  CHECK_THROWS_AS(layer_norm(x, ones), ValueError);
+  CHECK(message_of<ShapeError>([&] { layer_norm(x, Tensor::ones({3}, DType::f64), Tensor::ones({3}, DType::f64)); }) ==
+        "[layer_norm] expected gamma and beta of shape (8,) for input (3, 8); got (3,)");
+  CHECK_THROWS_AS(layer_norm(x, ones, ones, 0), ValueError);
+}
+
+TEST_CASE("dropout zeroes a share p, scales the rest, and repeats with its key", "[autograd][dropout]") {
+  const Tensor x = Tensor::ones({100, 100});
+  const RandomKey key{1, 2};
+  const std::vector<float> y = dropout(x, 0.3, true, key).value().to_vector<float>();
+  double kept = 0;
+  for (const float v : y) {
+    if (v != 0) CHECK(v == Approx(1 / 0.7));
+    kept += v != 0;
+  }
+  CHECK(std::abs(kept / 1e4 - 0.7) < 4 * std::sqrt(0.21 / 1e4));  // four standard deviations
+  CHECK(dropout(x, 0.3, true, key).value().to_vector<float>() == y);
+  CHECK(dropout(x, 0.3, true, {1, 3}).value().to_vector<float>() != y);
+  check_close(dropout(x.astype(DType::f64), 0.3, true, key).value(), Tensor::from(y, x.shape()), 1e-6);  // one key, one mask
+}
+
+TEST_CASE("dropout is the identity in evaluation and for p = 0, and takes no random numbers then", "[autograd][dropout]") {
+  const Variable x(Tensor::ones({4}), true);
+  manual_seed(5);
+  const std::uint64_t next = random_state().next;
+  CHECK(dropout(x, 0.5, false) == x);
+  CHECK(dropout(x, 0, true) == x);
+  CHECK(random_state().next == next);
+  manual_seed(5);
+  const std::vector<float> a = dropout(x, 0.5, true).value().to_vector<float>();
+  manual_seed(5);
+  CHECK(dropout(x, 0.5, true).value().to_vector<float>() == a);
+  CHECK(message_of<ValueError>([&] { dropout(x, 1, true); }) == "[dropout] expected 0 <= p < 1; got 1");
+  CHECK_THROWS_AS(dropout(x, -0.1, false), ValueError);
+}
