@@ -1,5 +1,7 @@
 #include "autograd/check_gradients.h"
 
+#include <cmath>
+
 #include "autograd/elementwise.h"
 #include "autograd/linalg.h"
 #include "autograd/reduce.h"

@@ -1,7 +1,10 @@
 #include "core/tensor.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <span>
 #include <sstream>
 
 #include "core/backend.h"
