@@ -14,7 +14,7 @@ const dnnl::stream& stream() {
 }
 
 const dnnl::primitive_attr& user_scratchpad() {
-  static const auto& attributes = [] {
+  static const auto& attributes = []() -> const dnnl::primitive_attr& {
     auto& made = *new dnnl::primitive_attr;
     made.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     return made;
