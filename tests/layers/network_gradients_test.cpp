@@ -27,12 +27,13 @@ void check_network(const char* name, Module& net, const Shape& image) {
   const GradientCheckReport report =
       check_gradients([&] { return cross_entropy(net(x), labels); }, net.parameters(), {.max_entries = 50, .directions = 20});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::cout << name << " " << image << ": " << report.checked << " checked, " << report.kinks << " kinks, worst "
-            << report.worst << ", " << seconds << " s" << std::endl;
+  std::cout << name << " " << image << ": " << report.checked << " checked, " << report.kinks << " kinks, " << report.skipped
+            << " skipped, worst " << report.worst << ", " << seconds << " s" << std::endl;
   INFO(report.message);
   CHECK(report.ok);
   CHECK(report.checked > 20 + 10 * static_cast<std::int64_t>(net.parameters().size()));
   CHECK(report.kinks * 20 <= report.checked);
+  CHECK(report.skipped == 0);
 }
 
 }  // namespace
