@@ -73,7 +73,7 @@ class Cache {
     std::size_t operator()(const Key& key) const { return key.hash(); }
   };
   mutable std::mutex mutex_;
-  std::size_t capacity_ = 128;
+  std::size_t capacity_ = 256;
   std::list<Entry> entries_;  // the most recently used first
   std::unordered_map<Key, std::list<Entry>::iterator, Hash> index_;
 };

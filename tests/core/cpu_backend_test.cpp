@@ -4,6 +4,7 @@
 #ifdef HEFT_ONEDNN
 
 #include <cmath>
+#include <thread>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/error.h"
@@ -289,7 +290,7 @@ TEST_CASE("cpu: a repeated step compiles nothing, allocates nothing and gives th
 
 TEST_CASE("cpu: the primitive cache stays within its capacity", "[cpu][cache]") {
   const std::size_t capacity = onednn::primitive_cache_capacity();
-  CHECK(capacity == 128);
+  CHECK(capacity == 256);
   onednn::set_primitive_cache_capacity(8);
   CHECK(onednn::primitive_cache_size() <= 8);
   const Tensor w = numbers({4, 3, 3, 3}, 40);
@@ -311,6 +312,32 @@ TEST_CASE("cpu: the primitive cache stays within its capacity", "[cpu][cache]") 
   CHECK(run(2) == 1);
   onednn::set_primitive_cache_capacity(capacity);
   CHECK(test::contains(test::message_of<ValueError>([] { onednn::set_primitive_cache_capacity(0); }), "at least 1"));
+}
+
+TEST_CASE("cpu: threads share the cache, even one too small for them", "[cpu][cache]") {
+  const std::size_t capacity = onednn::primitive_cache_capacity();
+  onednn::set_primitive_cache_capacity(2);
+  const Tensor w = numbers({6, 3, 3, 3}, 60);
+  std::vector<Tensor> x, expected;
+  for (std::int64_t n = 1; n <= 4; ++n) {
+    x.push_back(numbers({n, 3, 9, 9}, 61));
+    expected.push_back(plain().conv2d(x.back(), w, {}, {}));
+  }
+  std::vector<double> worst(4);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < worst.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (std::size_t i = 0; i < 20; ++i) {
+        const std::size_t k = (t + i) % x.size();
+        const std::vector<float> got = fast().conv2d(x[k], w, {}, {}).contiguous().to_vector<float>();
+        const std::vector<float> want = expected[k].to_vector<float>();
+        for (std::size_t j = 0; j < got.size(); ++j) worst[t] = std::max<double>(worst[t], std::abs(got[j] - want[j]));
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (const double e : worst) CHECK(e < 1e-4);
+  CHECK(onednn::primitive_cache_size() <= 2);
+  onednn::set_primitive_cache_capacity(capacity);
 }
 
 TEST_CASE("cpu: another thread count is another primitive and the same result to rounding", "[cpu][cache]") {
