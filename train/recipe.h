@@ -31,7 +31,9 @@ struct Recipe {
   std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
   double clip_norm = std::numeric_limits<double>::infinity();
   // Of absgd and abadam, unset for others.
-  std::optional<double> lambda = {};    // unset: 5; infinity: the mean
+  // Unset: 5; infinity: the mean. For losses with class weights its unit is that of weights with a mean of 1 over the classes:
+  // lambda is multiplied by the mean of the class weights.
+  std::optional<double> lambda = {};
   std::optional<int> lambda_from = {};  // the mean before that epoch; unset: 1
   std::optional<double> gamma = {};     // unset: 0.9
   std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs

@@ -1,5 +1,6 @@
 #include "train/recipe.h"
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -128,6 +129,23 @@ TEST_CASE("prepare: optimizers start from the same weights and see the same batc
     const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
     CHECK(result.epochs.back().train_loss < result.epochs.front().train_loss);
   }
+}
+
+TEST_CASE("prepare: with class weights lambda has the unit of weights that average 1 over the classes", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {80, 40, 20, 20}, {10, 10, 10, 10});
+  const train::Setup setup = train::prepare({.data = {.data = "idx", .dir = folder.path()},
+                                             .model = "mlp",
+                                             .class_weights = "deferred",
+                                             .class_weights_from = 3,
+                                             .optimizer = "absgd",
+                                             .lambda = 2.0,
+                                             .lambda_from = 2});
+  const std::vector<double> weights = setup.fit.class_weights.to_vector<double>();
+  CHECK(weights == std::vector<double>{0.5, 1, 2, 2});
+  CHECK(std::isinf(setup.fit.lambda(0)));
+  CHECK(setup.fit.lambda(1) == 2);
+  CHECK(setup.fit.lambda(2) == Approx(2 * 5.5 / 4));
 }
 
 TEST_CASE("metrics_line: fields and units", "[train][metrics]") {
