@@ -21,8 +21,8 @@ struct Recipe {
   std::string model = "lenet5";        // models::names()
   std::string loss = "cross_entropy";  // loss_names()
   double label_smoothing = 0;          // cross_entropy only
-  // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Scaled to
-  // a mean of 1 over the training set, so that the learning rate keeps its meaning.
+  // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Their mean
+  // is 1 over the training set, so that the learning rate keeps its meaning; with absgd and abadam, over the classes.
   std::string class_weights = "none";
   std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
   std::string optimizer = "sgd";               // optimizer_names()
@@ -31,9 +31,7 @@ struct Recipe {
   std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
   double clip_norm = std::numeric_limits<double>::infinity();
   // Of absgd and abadam, unset for others.
-  // Unset: 5; infinity: the mean. For losses with class weights its unit is that of weights with a mean of 1 over the classes:
-  // lambda is multiplied by the mean of the class weights.
-  std::optional<double> lambda = {};
+  std::optional<double> lambda = {};    // unset: 5; infinity: the mean
   std::optional<int> lambda_from = {};  // the mean before that epoch; unset: 1
   std::optional<double> gamma = {};     // unset: 0.9
   std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs

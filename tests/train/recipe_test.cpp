@@ -131,21 +131,23 @@ TEST_CASE("prepare: optimizers start from the same weights and see the same batc
   }
 }
 
-TEST_CASE("prepare: with class weights lambda has the unit of weights that average 1 over the classes", "[train][recipe]") {
+TEST_CASE("prepare: class weights average 1 over the samples, over the classes where losses are tilted", "[train][recipe]") {
   const TemporaryDirectory folder;
   test::write_blobs(folder, {80, 40, 20, 20}, {10, 10, 10, 10});
-  const train::Setup setup = train::prepare({.data = {.data = "idx", .dir = folder.path()},
-                                             .model = "mlp",
-                                             .class_weights = "deferred",
-                                             .class_weights_from = 3,
-                                             .optimizer = "absgd",
-                                             .lambda = 2.0,
-                                             .lambda_from = 2});
+  Recipe recipe{
+      .data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .class_weights = "deferred", .class_weights_from = 3};
+  train::Setup setup = train::prepare(recipe);
+  CHECK(setup.fit.class_weights.to_vector<double>() == std::vector<double>{0.5, 1, 2, 2});
+  CHECK(setup.fit.class_weights_from == 3);
+  CHECK_FALSE(setup.fit.lambda);
+  recipe.optimizer = "absgd";
+  recipe.lambda_from = 2;
+  setup = train::prepare(recipe);
   const std::vector<double> weights = setup.fit.class_weights.to_vector<double>();
-  CHECK(weights == std::vector<double>{0.5, 1, 2, 2});
+  CHECK(weights[0] == Approx(0.5 / 1.375));
+  CHECK(weights[3] == Approx(2 / 1.375));
   CHECK(std::isinf(setup.fit.lambda(0)));
-  CHECK(setup.fit.lambda(1) == 2);
-  CHECK(setup.fit.lambda(2) == Approx(2 * 5.5 / 4));
+  CHECK(setup.fit.lambda(1) == 5);
 }
 
 TEST_CASE("metrics_line: fields and units", "[train][metrics]") {
