@@ -227,6 +227,17 @@ TEST_CASE("Saved tensors are freed as the sweep passes", "[autograd][memory]") {
   CHECK(bytes() - start <= kBigBytes + 1024);  // x's gradient
 }
 
+TEST_CASE("A swept operation has let go of what it saved, though its result is held", "[autograd][memory]") {
+  Variable x(Tensor::ones({kBig}), true);
+  const Tensor factor = Tensor::ones({kBig});
+  const std::size_t before = bytes();
+  const Variable y = mul(x, Variable(factor + 1.0));  // saves factor + 1
+  CHECK(bytes() - before == 2 * kBigBytes);
+  backward(y, factor);
+  x.zero_grad();
+  CHECK(bytes() - before == kBigBytes);  // y
+}
+
 TEST_CASE("A chain of 100,000 operations neither overflows the stack nor leaks", "[autograd][memory]") {
   const std::size_t before = bytes();
   {
