@@ -9,7 +9,7 @@ namespace {
 
 // Class c is a bright bar in rows 2c + 4 and 2c + 5, under noise.
 heft::data::DatasetPtr made_up(std::int64_t n, std::uint64_t seed) {
-  heft::Tensor images = heft::random_uniform({n, 1, 28, 28}, 0, 0.8, heft::DType::f32, heft::Device::cpu(), {.seed = seed});
+  heft::Tensor images = heft::random_uniform({n, 1, 28, 28}, 0, 0.3, heft::DType::f32, heft::Device::cpu(), {.seed = seed});
   std::vector<std::int64_t> labels;
   for (std::int64_t i = 0; i < n; ++i) {
     labels.push_back(i % 10);
@@ -23,7 +23,7 @@ heft::data::DatasetPtr images(bool train) {
     return heft::data::fashion_mnist({.train = train});
   } catch (const heft::DataError& error) {
     std::cout << error.what() << "\nmade-up images instead\n";
-    return made_up(train ? 6000 : 1000, train);
+    return made_up(train ? 20000 : 1000, train);
   }
 }
 
