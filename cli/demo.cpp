@@ -26,7 +26,11 @@ constexpr std::array<Method, 4> kMethods{{{"SGD", "sgd", "none"},
                                           {"ABSGD + weights", "absgd", "deferred"}}};
 
 struct Flags {
-  train::Recipe recipe{.data = {.imbalance = "exp:0.01", .class_order = "reversed"}, .lr_schedule = "cosine", .epochs = 20};
+  train::Recipe recipe{.data = {.imbalance = "exp:0.01", .class_order = "reversed"},
+                       .lr = 0.02,
+                       .lambda = 3,
+                       .lr_schedule = "cosine",
+                       .epochs = 20};
   int seeds = 1;
 };
 
