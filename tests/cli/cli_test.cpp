@@ -170,7 +170,7 @@ TEST_CASE("heft train: an interrupt leaves the finished epochs", "[cli]") {
   const Blobs data;
   const Result result =
       heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 100000 --lr-schedule constant",
-                   "timeout --signal=INT 2 ");
+                   "timeout --foreground --signal=INT 2 ");
   CHECK((result.exit_code == 130 || result.exit_code == 124));  // timeout reports 124 for what it had to stop
   CHECK(contains(result.err, "--resume"));
   const std::size_t epochs = metrics_of(data.run("run")).size();
