@@ -117,4 +117,14 @@ std::uint64_t ByteSource::remaining(std::uint64_t limit) {
   return left;
 }
 
+std::filesystem::path find_plain_or_gzip(const std::string& op, const std::filesystem::path& dir, const std::string& name,
+                                         const std::string& advice) {
+  for (const char* suffix : {"", ".gz"}) {
+    const std::filesystem::path path = dir / (name + suffix);
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) return path;
+  }
+  fail<DataError>(op, "expected {0} or {0}.gz in {1}; there is neither ({2})", name, dir.string(), advice);
+}
+
 }  // namespace heft::data

@@ -44,4 +44,9 @@ class ByteSource {
   std::unique_ptr<Gzip> gzip_;  // null: plain
 };
 
+// `dir`/`name` or, where there is none, `dir`/`name`.gz. Throws DataError that carries `op` and ends in `advice` where there
+// is neither.
+std::filesystem::path find_plain_or_gzip(const std::string& op, const std::filesystem::path& dir, const std::string& name,
+                                         const std::string& advice);
+
 }  // namespace heft::data

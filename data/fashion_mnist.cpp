@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "data/byte_source.h"
 
 namespace heft::data {
 
@@ -12,14 +13,8 @@ constexpr const char* kOp = "fashion_mnist";
 constexpr const char* kDefaultDir = "/usr/share/datasets/fashion-mnist";
 
 std::string find(const std::filesystem::path& dir, const std::string& file) {
-  for (const char* suffix : {"", ".gz"}) {
-    const std::filesystem::path path = dir / (file + suffix);
-    if (std::filesystem::exists(path)) return path.string();
-  }
-  fail<DataError>(kOp,
-                  "expected {} or {}.gz in {}; there is neither (install the Debian package dataset-fashion-mnist, or name "
-                  "the directory that holds the four files)",
-                  file, file, dir.string());
+  return find_plain_or_gzip(
+      kOp, dir, file, "install the Debian package dataset-fashion-mnist, or name the directory that holds the four files");
 }
 
 }  // namespace
