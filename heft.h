@@ -5,6 +5,7 @@
 #include "autograd/diagnostics.h"
 #include "autograd/elementwise.h"
 #include "autograd/images.h"
+#include "autograd/jvp.h"
 #include "autograd/linalg.h"
 #include "autograd/norm.h"
 #include "autograd/reduce.h"

@@ -9,8 +9,8 @@
 
 namespace heft {
 
-// While one lives, every operation of this thread checks its result, and every pullback its gradient: NumericError names
-// the first operation that made a NaN or an infinity. Slow; for debugging.
+// While one lives, every operation of this thread checks its result, every pullback its gradient and every tangent its
+// derivative: NumericError names the first operation that made a NaN or an infinity. Slow; for debugging.
 class AnomalyMode {
  public:
   AnomalyMode();
@@ -27,7 +27,7 @@ struct OpProfile {
   std::string op;
   std::uint64_t calls = 0;
   double forward_seconds = 0;   // from the end of the previous operation to the end of this one
-  double backward_seconds = 0;  // in the pullbacks
+  double backward_seconds = 0;  // in the pullbacks, and in the tangents of jvp()
   std::size_t bytes = 0;        // results, summed over calls
 };
 

@@ -27,15 +27,23 @@ Variable constant_slope(const Variable& x, F f = {}) {
   return record(F::name, unary(x.value(), f), {{x, derivative, derivative}});
 }
 
-// For functors whose derivatives read the operands but not the result: dy stands in for it.
+// `derivative(which, d)`, of the result's shape, is diagonal in operand `which` as it was broadcast.
+template <class Derivative>
+Variable from_both(const char* op, const Tensor& y, const Variable& a, const Variable& b, const Derivative& derivative) {
+  const auto input = [&](int which, const Variable& x) -> Input {
+    return {x, [=, shape = x.shape()](const Tensor& dy) { return sum_to(derivative(which, dy), shape); },
+            [=, shape = y.shape()](const Tensor& dx) { return derivative(which, dx.expand(shape)); }};
+  };
+  return record(op, y, {input(0, a), input(1, b)});
+}
+
+// For functors whose derivatives read the operands but not the result: d stands in for it.
 template <class F>
 Variable from_operands(const Variable& a, const Variable& b) {
-  const auto pullback = [&](int which, const Shape& shape) {
-    return [which, shape, a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy) {
-      return sum_to(binary_backward<F>(which, a.get(), b.get(), dy, dy), shape);
-    };
-  };
-  return record(F::name, binary<F>(a.value(), b.value()), {{a, pullback(0, a.shape())}, {b, pullback(1, b.shape())}});
+  return from_both(F::name, binary<F>(a.value(), b.value()), a, b,
+                   [a = Saved(a.value()), b = Saved(b.value())](int which, const Tensor& d) {
+                     return binary_backward<F>(which, a, b, d, d);
+                   });
 }
 
 }  // namespace
@@ -77,12 +85,9 @@ Variable div(const Variable& a, const Variable& b) {
 
 Variable pow(const Variable& a, const Variable& b) {
   const Tensor y = binary<fn::Pow>(a.value(), b.value());
-  const auto pullback = [&](int which, const Shape& shape) {
-    return [which, shape, a = Saved(a.value()), b = Saved(b.value()), y = Saved(y)](const Tensor& dy) {
-      return sum_to(binary_backward<fn::Pow>(which, a, b, y, dy), shape);
-    };
-  };
-  return record("pow", y, {{a, pullback(0, a.shape())}, {b, pullback(1, b.shape())}});
+  return from_both("pow", y, a, b, [a = Saved(a.value()), b = Saved(b.value()), y = Saved(y)](int which, const Tensor& d) {
+    return binary_backward<fn::Pow>(which, a, b, y, d);
+  });
 }
 
 Variable maximum(const Variable& a, const Variable& b) { return from_operands<fn::Maximum>(a, b); }

@@ -31,27 +31,39 @@ struct Form {
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dGeometry& geometry) {
   conv2d_shape(x.shape(), weight.shape(), geometry);
   const Tensor& w = prepare(weight, x.value(), geometry);
-  const bool want_weight = weight.requires_grad();
-  return record("conv2d", conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry), {x, weight, bias},
-                [x = Saved(want_weight ? x.value() : Tensor{}), w = Saved(w), shape = x.shape(), geometry](
-                    const Tensor& dy, const std::vector<bool>& needed) {
-                  std::vector<Tensor> grads(3);
-                  if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
-                  if (needed[1]) {
-                    const ConvWeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
-                    grads[1] = both.weight, grads[2] = both.bias;
-                  } else if (needed[2]) {
-                    grads[2] = sum(dy, {0, 2, 3});
-                  }
-                  return grads;
-                });
+  const Saved images(weight.requires_grad() ? x.value() : Tensor{});
+  const Tensor y = conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry);
+  return record(
+      "conv2d", y, {x, weight, bias},
+      [x = images, w = Saved(w), shape = x.shape(), geometry](const Tensor& dy, const std::vector<bool>& needed) {
+        std::vector<Tensor> grads(3);
+        if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
+        if (needed[1]) {
+          const ConvWeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
+          grads[1] = both.weight, grads[2] = both.bias;
+        } else if (needed[2]) {
+          grads[2] = sum(dy, {0, 2, 3});
+        }
+        return grads;
+      },
+      // Linear in images and weight each; the bias rides along with the first of the two.
+      [x = images, w = Saved(w), shape = y.shape(), geometry](const std::vector<Tensor>& d) {
+        if (!d[0].defined() && !d[1].defined()) return d[2].reshape({1, -1, 1, 1}).expand(shape);
+        if (!d[0].defined()) return conv2d(x, d[1], d[2], geometry);
+        const Tensor along_x = conv2d(d[0], w, d[2], geometry);
+        return d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x;
+      });
 }
 
 Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
   const MaxPoolResult result = max_pool2d(x.value(), geometry);
   return record("max_pool2d", result.output,
-                {{x, [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dy) {
+                {{x,
+                  [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dy) {
                     return max_pool2d_backward(dy, where, form.empty(), geometry);
+                  },
+                  [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dx) {
+                    return max_pool2d_tangent(dx, where, form.empty(), geometry);
                   }}});
 }
 

@@ -20,7 +20,8 @@ Variable matmul(const Variable& a, const Variable& b) {
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  return record("linear", linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{}),
+  const Tensor y = linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{});
+  return record("linear", y,
                 {{x,
                   [weight = Saved(weight.value()), shape = x.shape()](const Tensor& dy) {
                     return matmul(rows(dy), weight).reshape(shape);
@@ -28,7 +29,8 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
                   [weight = Saved(weight.value())](const Tensor& d) { return linear(d, weight); }},
                  {weight, [x = Saved(x.value())](const Tensor& dy) { return matmul(rows(dy), rows(x), true, false); },
                   [x = Saved(x.value())](const Tensor& d) { return linear(x, d); }},
-                 {bias, [](const Tensor& dy) { return sum(rows(dy), {0}); }}});
+                 {bias, [](const Tensor& dy) { return sum(rows(dy), {0}); },
+                  [shape = y.shape()](const Tensor& d) { return d.expand(shape); }}});
 }
 
 }  // namespace heft

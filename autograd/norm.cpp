@@ -27,12 +27,23 @@ Variable batch_norm_train(const Variable& x, const Variable& gamma, const Variab
   const double n = static_cast<double>(x.value().numel() / x.size(1));
   blend(running_mean, r.mean, momentum);
   blend(running_variance, r.variance * (n / (n - 1)), momentum);
-  return record("batch_norm", r.output, {x, gamma, beta},
-                [x = Saved(x.value()), gamma = Saved(gamma.value()), mean = r.mean, variance = r.variance, eps](
-                    const Tensor& dy, const std::vector<bool>&) {
-                  const BatchNormGradients g = batch_norm_backward(dy, x, gamma, mean, variance, eps);
-                  return std::vector<Tensor>{g.input, g.gamma, g.beta};
-                });
+  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), mean = r.mean, variance = r.variance,
+                          eps](const Tensor& d) { return batch_norm_backward(d, x, gamma, mean, variance, eps); };
+  return record(
+      "batch_norm", r.output, {x, gamma, beta},
+      [gradients](const Tensor& dy, const std::vector<bool>&) {
+        const BatchNormGradients g = gradients(dy);
+        return std::vector<Tensor>{g.input, g.gamma, g.beta};
+      },
+      // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
+      // gamma and beta the operation is linear: itself at their tangents.
+      [gradients, x = Saved(x.value()), mean = r.mean, variance = r.variance, eps](const std::vector<Tensor>& d) {
+        const Tensor along_x = d[0].defined() ? gradients(d[0]).input : Tensor{};
+        if (!d[1].defined() && !d[2].defined()) return along_x;
+        const Tensor zero = Tensor::zeros_like(mean);
+        const Tensor rest = batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps);
+        return along_x.defined() ? along_x + rest : rest;
+      });
 }
 
 // With constant statistics the operation is affine in x, so its derivative is itself without the shifts.
@@ -42,15 +53,22 @@ Variable batch_norm_eval(const Variable& x, const Variable& gamma, const Variabl
   const auto scale = [=, gamma = Saved(gamma.value()), variance = Saved(variance)](const Tensor& d) {
     return batch_norm_eval(d, gamma, zero, zero, variance, eps);
   };
+  const auto with = [=, x = Saved(x.value()), mean = Saved(mean), variance = Saved(variance)](const Tensor& d) {
+    return batch_norm_eval(x, d, zero, mean, variance, eps);
+  };
+  const auto spread = [shape = x.shape()](const Tensor& d) { return d.reshape({1, -1, 1, 1}).expand(shape); };
   return record("batch_norm", batch_norm_eval(x.value(), gamma.value(), beta.value(), mean, variance, eps),
                 {{x, scale, scale},
                  {gamma,
-                  [=, x = Saved(x.value()), mean = Saved(mean), variance = Saved(variance)](const Tensor& dy) {
-                    return sum(dy * batch_norm_eval(x, one, zero, mean, variance, eps), {0, 2, 3});
-                  }},
-                 {beta, [](const Tensor& dy) {
+                  [with, one](const Tensor& dy) {
+                    return sum(dy * with(one), {0, 2, 3});
+                  },
+                  with},
+                 {beta,
+                  [](const Tensor& dy) {
                     return sum(dy, {0, 2, 3});
-                  }}});
+                  },
+                  spread}});
 }
 
 }  // namespace
@@ -69,7 +87,8 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                   : batch_norm_eval(x, gamma, beta, running_mean, running_variance, eps);
 }
 
-// With x^ = (x - mean) r and r = 1 / sqrt(variance + eps): dx = r (g - mean(g) - x^ mean(g x^)) for g = gamma dy.
+// With x^ = (x - mean) r and r = 1 / sqrt(variance + eps): dx = r (g - mean(g) - x^ mean(g x^)) for g = gamma dy, and dx^ is
+// the same function of dx.
 Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps) {
   const char* op = "layer_norm";
   check<ShapeError>(x.rank() >= 1, op, "expected at least one axis; got shape {}", x.shape());
@@ -83,15 +102,18 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
   const Tensor r = unary(mean(centred * centred, {-1}, true) + eps, fn::PowScalar{-0.5});
   const Tensor normalised = centred * r;
   const Tensor scale = gamma.defined() ? gamma.value() : Tensor{};
-  return record(op, gamma.defined() ? normalised * scale + beta.value() : normalised,
-                {{x,
-                  [normalised = Saved(normalised), r = Saved(r), scale = Saved(scale)](const Tensor& dy) {
-                    const Tensor g = scale.get().defined() ? dy * scale : dy;
-                    return (g - mean(g, {-1}, true) - normalised * mean(g * normalised, {-1}, true)) * r;
-                  }},
-                 {gamma, [normalised = Saved(normalised),
-                          shape = scale.shape()](const Tensor& dy) { return sum_to(dy * normalised, shape); }},
-                 {beta, [shape = scale.shape()](const Tensor& dy) { return sum_to(dy, shape); }}});
+  const auto scaled = [scale = Saved(scale)](const Tensor& d) { return scale.get().defined() ? d * scale : d; };
+  const auto centre = [normalised = Saved(normalised), r = Saved(r)](const Tensor& d) {
+    return (d - mean(d, {-1}, true) - normalised * mean(d * normalised, {-1}, true)) * r;
+  };
+  return record(
+      op, gamma.defined() ? normalised * scale + beta.value() : normalised,
+      {{x, [=](const Tensor& dy) { return centre(scaled(dy)); }, [=](const Tensor& dx) { return scaled(centre(dx)); }},
+       {gamma,
+        [normalised = Saved(normalised), shape = scale.shape()](const Tensor& dy) { return sum_to(dy * normalised, shape); },
+        [normalised = Saved(normalised)](const Tensor& d) { return d * normalised; }},
+       {beta, [shape = scale.shape()](const Tensor& dy) { return sum_to(dy, shape); },
+        [shape = x.shape()](const Tensor& d) { return d.expand(shape); }}});
 }
 
 namespace {

@@ -14,12 +14,22 @@ Shape kept(const Shape& shape, const std::vector<int>& axes, const char* op) {
   return result;
 }
 
-// The elements that won get the gradient, in equal parts.
+// The elements that won get the gradient, in equal parts; the result moves by the mean of what they do.
 Variable extremum(const char* op, const Variable& x, const Tensor& y, const std::vector<int>& axes) {
-  return record(op, y, {{x, [x = Saved(x.value()), y = Saved(y), axes, as = kept(x.shape(), axes, op)](const Tensor& dy) {
-                           const Tensor won = compare<fn::Equal>(x, y.get().reshape(as)).astype(dy.dtype());
-                           return won * (dy.reshape(as) / sum(won, axes, true));
-                         }}});
+  const Shape as = kept(x.shape(), axes, op);
+  const auto winners = [x = Saved(x.value()), y = Saved(y), as] {
+    return compare<fn::Equal>(x, y.get().reshape(as)).astype(x.get().dtype());
+  };
+  return record(op, y,
+                {{x,
+                  [=](const Tensor& dy) {
+                    const Tensor won = winners();
+                    return won * (dy.reshape(as) / sum(won, axes, true));
+                  },
+                  [=, shape = y.shape()](const Tensor& dx) {
+                    const Tensor won = winners();
+                    return (sum(won * dx, axes, true) / sum(won, axes, true)).reshape(shape);
+                  }}});
 }
 
 }  // namespace
@@ -52,10 +62,12 @@ Variable min(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
 
 Variable logsumexp(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
   const Tensor y = logsumexp(x.value(), axes, keep_axes);
+  const auto shares = [x = Saved(x.value()), y = Saved(y), as = kept(x.shape(), axes, "logsumexp")] {
+    return unary<fn::Exp>(x.get() - y.get().reshape(as));
+  };
   return record("logsumexp", y,
-                {{x, [x = Saved(x.value()), y = Saved(y), as = kept(x.shape(), axes, "logsumexp")](const Tensor& dy) {
-                    return dy.reshape(as) * unary<fn::Exp>(x.get() - y.get().reshape(as));
-                  }}});
+                {{x, [shares, as = kept(x.shape(), axes, "logsumexp")](const Tensor& dy) { return dy.reshape(as) * shares(); },
+                  [=](const Tensor& dx) { return sum(shares() * dx, axes, keep_axes); }}});
 }
 
 Variable softmax(const Variable& x, int axis) {
@@ -68,7 +80,8 @@ Variable softmax(const Variable& x, int axis) {
 Variable log_softmax(const Variable& x, int axis) {
   const Tensor y = log_softmax(x.value(), axis);
   return record("log_softmax", y,
-                {{x, [y = Saved(y), axis](const Tensor& dy) { return softmax_backward(y, dy, axis, true); }}});
+                {{x, [y = Saved(y), axis](const Tensor& dy) { return softmax_backward(y, dy, axis, true); },
+                  [y = Saved(y), axis](const Tensor& dx) { return dx - sum(unary<fn::Exp>(y.get()) * dx, {axis}, true); }}});
 }
 
 Tensor argmax(const Variable& x, int axis) { return argmax(x.value(), axis); }

@@ -52,7 +52,11 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
   std::int64_t begin = 0;
   for (const Variable& part : parts) {
     const std::int64_t end = begin + part.size(axis);
-    inputs.push_back({part, [=](const Tensor& dy) { return dy.slice(axis, begin, end); }});
+    std::vector<std::int64_t> before(static_cast<std::size_t>(y.rank())), after = before;
+    const auto at = static_cast<std::size_t>(y.shape().axis(axis, "concat"));
+    before[at] = begin, after[at] = y.size(axis) - end;
+    inputs.push_back({part, [=](const Tensor& dy) { return dy.slice(axis, begin, end); },
+                      [=](const Tensor& dx) { return pad(dx, before, after); }});
     begin = end;
   }
   return record("concat", y, std::move(inputs));

@@ -136,7 +136,7 @@ Variable record(const char* op, Tensor value, std::vector<Input> inputs) {
   return result;
 }
 
-Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback) {
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent) {
   Variable result = result_of(op, std::move(value));
   bool any = false;
   for (const Variable& input : inputs) any = any || input.requires_grad();
@@ -144,6 +144,7 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Join
   const std::shared_ptr<Node> node = attach(op, result);
   for (const Variable& input : inputs) node->inputs.emplace_back(input);
   node->joint = std::move(pullback);
+  node->joint_tangent = std::move(tangent);
   return result;
 }
 

@@ -80,15 +80,19 @@ bool grad_enabled();
 // d root / d leaf for every leaf that requires a gradient, added to its grad(). The root must have one element.
 void backward(const Variable& root);
 // The same with d objective / d root given: any shape, equal to the root's. backward(losses, weights / N) is weighted SGD.
-// The graph is freed as the sweep passes. Throws AutogradError on a second pass over the same graph, on a root that
-// needs no gradient, and where a saved value was changed in place, naming the operation.
-void backward(const Variable& root, const Tensor& seed);
+// The graph is freed as the sweep passes, unless it is kept: then it can be swept again, and jvp() (autograd/jvp.h) used on
+// it. Throws AutogradError on a second pass over a graph that was freed, on a root that needs no gradient, and where a saved
+// value was changed in place, naming the operation.
+struct BackwardOptions {
+  bool keep_graph = false;
+};
+void backward(const Variable& root, const Tensor& seed, const BackwardOptions& options = {});
 // Backward sweeps this process has made so far.
 std::uint64_t backward_count();
 
 // ---------------------------------------------------------------------------------------- writing an operation
 
-// A tensor kept for the pullback. Reading it throws AutogradError if its storage was written to since.
+// A tensor kept for the pullback and the tangent. Reading it throws AutogradError if its storage was written to since.
 class Saved {
  public:
   Saved(Tensor tensor) : tensor_(std::move(tensor)), version_(tensor_.defined() ? tensor_.version() : 0) {}  // NOLINT
@@ -101,21 +105,24 @@ class Saved {
 };
 
 using Pullback = std::function<Tensor(const Tensor& dy)>;  // d objective / d output -> d objective / d input
-using Tangent = std::function<Tensor(const Tensor& dx)>;   // derivative of the output along dx; forward mode
+using Tangent = std::function<Tensor(const Tensor& dx)>;   // derivative of the output along dx: the pullback's adjoint
 
 struct Input {
   Variable variable;
   Pullback pullback;
-  Tangent tangent = {};  // optional until forward mode uses it
+  Tangent tangent = {};  // without one the operation has no jvp(), and all else
 };
 
-// The result of an operation: its value, and for each input the pullback. The pullback of an input that needs no gradient
-// is dropped, and with it whatever it captured. A pullback must return its input's shape (checked when it runs).
+// The result of an operation: its value, and for each input the pullback and the tangent. Those of an input that needs no
+// gradient are dropped, and with them whatever they captured. A pullback must return its input's shape, a tangent the
+// output's (checked when they run).
 Variable record(const char* op, Tensor value, std::vector<Input> inputs);
 
 // For operations whose gradients share work: one pullback that returns a gradient per input. `needed[i]` says whether
-// input i wants one; where it does not, return an undefined Tensor.
+// input i wants one; where it does not, return an undefined Tensor. One tangent likewise: dx[i] is undefined where input i
+// does not move; at least one does.
 using JointPullback = std::function<std::vector<Tensor>(const Tensor& dy, const std::vector<bool>& needed)>;
-Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback);
+using JointTangent = std::function<Tensor(const std::vector<Tensor>& dx)>;
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent = {});
 
 }  // namespace heft

@@ -105,6 +105,8 @@ ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, co
 Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
 MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry);
+// dx at the element each window chose: the adjoint of max_pool2d_backward, which like it reads the form of x alone.
+Tensor max_pool2d_tangent(const Tensor& dx, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry);
 Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
 Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry);
 BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/op_support.h"
 #include "core/ops.h"
 
@@ -105,6 +107,28 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& 
   check_gradient("max_pool2d", dy, pool2d_shape(x.shape(), geometry, "max_pool2d"));
   Backend& backend = backend_for(dy);
   return backend.max_pool2d_backward(native(dy, backend), where, native(x, backend), geometry);
+}
+
+// `where` is private to the backend, so it is read through the gradient: that of ones over windows that share no input is 1
+// at the elements they chose, and the sum over a window of dx there is the element's. Windows that overlap take turns.
+Tensor max_pool2d_tangent(const Tensor& dx, const Tensor& where, const Tensor& x, const Pool2dGeometry& g) {
+  const Shape out = pool2d_shape(x.shape(), g, "max_pool2d");
+  check_gradient("max_pool2d", dx, x.shape());
+  const auto turns = [&](std::size_t k) {
+    return std::min((g.kernel[k] + g.stride[k] - 1) / g.stride[k], out[2 + static_cast<int>(k)]);
+  };
+  const std::int64_t rows = turns(0), columns = turns(1);
+  const double area = static_cast<double>(g.kernel[0] * g.kernel[1]);
+  Tensor dy;
+  for (std::int64_t turn = 0; turn < rows * columns; ++turn) {
+    Tensor windows = Tensor::zeros(Shape{1, 1, out[2], out[3]}, dx.dtype(), dx.device());
+    windows.slice(2, turn / columns, out[2], rows).slice(3, turn % columns, out[3], columns).fill_(1);
+    const Tensor chosen = max_pool2d_backward(windows.expand(out), where, x, g);
+    const Tensor sums = avg_pool2d(dx * chosen, g) * area;
+    if (rows * columns == 1) return sums;
+    dy = dy.defined() ? dy + sums * windows : sums * windows;
+  }
+  return dy;
 }
 
 Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {

@@ -13,11 +13,13 @@ using namespace heft;
 
 namespace {
 
-// exp(-x): the value, and for its input a pullback from d objective / d result to d objective / d x. What the pullback
-// captures is what is saved for the backward sweep.
+// exp(-x): the value, and for its input a pullback from d objective / d result to d objective / d x and a tangent from a
+// movement of x to that of the result; for an elementwise function both multiply by the derivative. What they capture is
+// what is saved.
 Variable bell(const Variable& x, double factor = -1) {
   const Tensor y = unary<fn::Exp>(-x.value());
-  return record("bell", y, {{x, [y = Saved(y), factor](const Tensor& dy) { return dy * y * factor; }}});
+  const auto derivative = [y = Saved(y), factor](const Tensor& d) { return d * y * factor; };
+  return record("bell", y, {{x, derivative, derivative}});
 }
 
 struct RadialBasisOptions {
