@@ -45,8 +45,9 @@ Variable Reduction::reduce(const Variable& losses) {
   const double value = batch_mean(weights, host);
   for (double& w : weights) w /= static_cast<double>(host.size());
   const Tensor seed = Tensor::from(weights).astype(losses.dtype()).to(losses.device());
-  return record("weighted_mean", Tensor::scalar(value, losses.dtype(), losses.device()),
-                {{losses, [seed](const Tensor& dy) { return seed * dy; }}});
+  return record(
+      "weighted_mean", Tensor::scalar(value, losses.dtype(), losses.device()),
+      {{losses, [seed](const Tensor& dy) { return seed * dy; }, [seed](const Tensor& dx) { return sum(seed * dx); }}});
 }
 
 double Reduction::effective_sample_size() const { return optim::effective_sample_size(weights_); }
