@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace heft::optim {
@@ -22,9 +23,20 @@ double batch_mean(std::span<const double> weights, std::span<const double> x) {
 
 LogMeanExp log_mean_exp(std::span<const double> z) {
   const double max = *std::max_element(z.begin(), z.end());
+  if (max == -std::numeric_limits<double>::infinity()) return {max, 0};
   double sum = 0;
   for (const double v : z) sum += std::exp(v - max);
   return {max, std::log(sum / static_cast<double>(z.size()))};
+}
+
+LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMeanExp& b, std::int64_t m) {
+  if (n == 0) return b;
+  const double max = std::max(a.max, b.max), all = static_cast<double>(n + m);
+  if (max == -std::numeric_limits<double>::infinity()) return {max, 0};
+  const auto part = [max](const LogMeanExp& x, std::int64_t count) {
+    return static_cast<double>(count) * std::exp(x.offset + (x.max - max));
+  };
+  return {max, std::log((part(a, n) + part(b, m)) / all)};
 }
 
 double batch_median(std::span<const double> x) {
@@ -46,16 +58,17 @@ double effective_sample_size(std::span<const double> weights) {
   return sum * sum / squares;
 }
 
-double kl_from_uniform(std::span<const double> weights) {
+double kl_divergence(std::span<const double> weights, std::span<const double> prior) {
   const double max = weights.empty() ? 0 : *std::max_element(weights.begin(), weights.end());
   if (!(max > 0)) return 0;
-  double sum = 0, entropy = 0;
-  for (const double w : weights) {
-    const double share = w / max;
+  double sum = 0, mass = 0, log_ratio = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const double share = weights[i] / max, q = prior.empty() ? 1 : prior[i];
     sum += share;
-    if (share > 0) entropy += share * std::log(share);
+    mass += q;
+    if (share > 0) log_ratio += share * std::log(share / q);
   }
-  return std::max(0.0, entropy / sum - std::log(sum) + std::log(static_cast<double>(weights.size())));
+  return std::max(0.0, log_ratio / sum - std::log(sum / mass));
 }
 
 }  // namespace heft::optim

@@ -61,6 +61,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reducti
 }
 
 void Optimizer::zero_grad() {
+  reduction_->finish();
   for (Slot& slot : parameters_) slot.parameter.zero_grad();
 }
 
@@ -71,10 +72,10 @@ void Optimizer::step() {
   check<AutogradError>(any, name_,
                        "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
                        all.size());
-  double scale = 1;
+  double scale = reduction_->finish();
   if (!std::isinf(clip_norm_)) {
-    const double norm = gradient_norm(all);
-    if (norm > clip_norm_) scale = clip_norm_ / norm;
+    const double norm = gradient_norm(all) * scale;
+    if (norm > clip_norm_) scale *= clip_norm_ / norm;
   }
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;

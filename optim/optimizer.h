@@ -39,11 +39,14 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // reduction().reduce(losses).
-  Variable reduce(const Variable& losses) { return reduction_->reduce(losses); }
+  // The scalar to differentiate (optim/reduction.h). Several before one step() or zero_grad() are parts of one batch, each
+  // swept by backward() in turn: step() makes the sum of their gradients that of the whole batch, whatever the sizes of the
+  // parts.
+  Variable reduce(const Variable& losses, const SampleInfo& about = {}) { return reduction_->reduce_part(losses, about); }
   void zero_grad();
   // One update of every parameter that has a gradient and is not frozen; the others stay as they are.
-  // Throws AutogradError where no parameter has one, NumericError where clipping meets a gradient that is not finite.
+  // Ends the batch. Throws AutogradError where no parameter has one, NumericError where clipping meets a gradient that is not
+  // finite.
   void step();
   // The three together: zero_grad, backward of the reduced losses, step. Returns the reduced scalar.
   Tensor minimize(const Variable& losses);

@@ -10,57 +10,137 @@
 namespace heft::optim {
 namespace {
 
-std::vector<double> on_host(const Tensor& losses) { return losses.to(Device::cpu()).to_vector<double>(); }
+std::vector<double> on_host(const Tensor& x) { return x.to(Device::cpu()).to_vector<double>(); }
+
+const char* kind_of(double x) { return std::isnan(x) ? "nan" : x > 0 ? "inf" : "-inf"; }
+
+void check_entries(const char* op, const char* what, const Tensor& x, std::size_t n) {
+  check<ShapeError>(x.rank() == 1 && x.size(0) == static_cast<std::int64_t>(n), op, "expected {} of shape ({},); got {}", what,
+                    n, x.shape());
+}
+
+std::vector<double> checked_prior(const char* op, const char* what, const Tensor& prior, std::size_t n) {
+  if (!prior.defined()) return {};
+  check_entries(op, what, prior, n);
+  check<DTypeError>(is_floating(prior.dtype()), op, "expected {} of f32 or f64; got {}", what, prior.dtype());
+  std::vector<double> q = on_host(prior);
+  for (std::size_t i = 0; i < n; ++i)
+    check(std::isfinite(q[i]) && q[i] >= 0, op, "expected finite {} of at least 0; got {} at sample {} of {}", what, q[i], i,
+          n);
+  return q;
+}
+
+std::vector<std::int64_t> checked_groups(const char* op, const Tensor& groups, std::size_t n) {
+  if (!groups.defined()) return {};
+  check_entries(op, "groups", groups, n);
+  check<DTypeError>(!is_floating(groups.dtype()) && groups.dtype() != DType::boolean, op, "expected integer groups; got {}",
+                    groups.dtype());
+  return groups.astype(DType::i64).to(Device::cpu()).to_vector<std::int64_t>();
+}
 
 }  // namespace
 
-std::vector<double> Reduction::weigh_read(std::span<const double> losses, bool update) {
-  for (std::size_t i = 0; i < losses.size(); ++i)
+struct Reduction::Weighed {
+  std::vector<double> weights;
+  double per_sample;  // what a loss's seed is of its weight: 1/N, and for later parts relative to the first
+};
+
+Reduction::Weighed Reduction::weigh_read(std::span<const double> losses, const SampleInfo& about, bool update) {
+  const std::size_t n = losses.size();
+  for (std::size_t i = 0; i < n; ++i)
     check<NumericError>(std::isfinite(losses[i]), name(), "expected finite losses; got {} at sample {} of {}",
-                        std::isnan(losses[i]) ? "nan"
-                        : losses[i] > 0       ? "inf"
-                                              : "-inf",
-                        i, losses.size());
-  std::vector<double> weights(losses.size());
-  compute(losses, weights, update);
-  if (update) {
-    weights_ = weights;
-    mean_loss_ = batch_mean(losses);
+                        kind_of(losses[i]), i, n);
+  const std::vector<double> prior = checked_prior(name(), "prior", about.prior, n);
+  const std::vector<double> before = checked_prior(name(), "prior_before", about.prior_before, n);
+  const std::vector<std::int64_t> groups = checked_groups(name(), about.groups, n);
+  check(
+      !is_open() || in_parts(), name(),
+      "expected one reduce() per step, of the whole batch: the weights depend on all its losses; got a second one (call step() "
+      "or zero_grad() in between, or weigh() all losses first and call backward(losses, weights / N) part by part)");
+  const Batch batch{losses, prior, before, groups, !is_open()};
+  Weighed result{std::vector<double>(n), 1 / static_cast<double>(n)};
+  const double divisor_before = log_divisor();
+  compute(batch, result.weights, update);
+  if (!update) return result;
+  remember(batch, result.weights, divisor_before);
+  if (open_.samples == 0) open_ = {.first = static_cast<std::int64_t>(n), .log_divisor = log_divisor()};
+  else result.per_sample = std::exp(log_divisor() - open_.log_divisor) / static_cast<double>(open_.first);
+  open_.samples += static_cast<std::int64_t>(n);
+  return result;
+}
+
+// What the accessors report is of the whole batch: weights of earlier parts follow the divisor.
+void Reduction::remember(const Batch& batch, const std::vector<double>& weights, double log_divisor_before) {
+  if (batch.first_part) {
+    weights_.clear();
+    prior_.clear();
+    mean_loss_ = 0;
   }
+  const double shrink = std::exp(log_divisor_before - log_divisor());
+  for (double& w : weights_) w *= shrink;
+  const double earlier = static_cast<double>(open_.samples), now = static_cast<double>(weights.size());
+  mean_loss_ += (batch_mean(batch.losses) - mean_loss_) * (now / (earlier + now));
+  weights_.insert(weights_.end(), weights.begin(), weights.end());
+  prior_.insert(prior_.end(), batch.prior.begin(), batch.prior.end());
+}
+
+std::vector<double> Reduction::weigh(std::span<const double> losses, const SampleInfo& about) {
+  check<ShapeError>(!losses.empty(), name(), "expected at least one loss; got an empty batch");
+  if (grad_enabled()) finish();
+  std::vector<double> weights = weigh_read(losses, about, grad_enabled()).weights;
+  if (grad_enabled()) finish();
   return weights;
 }
 
-std::vector<double> Reduction::weigh(std::span<const double> losses) {
-  check<ShapeError>(!losses.empty(), name(), "expected at least one loss; got an empty batch");
-  return weigh_read(losses, grad_enabled());
+Variable Reduction::reduce(const Variable& losses, const SampleInfo& about) {
+  if (grad_enabled()) finish();
+  Variable scalar = reduce_part(losses, about);
+  if (grad_enabled()) finish();
+  return scalar;
 }
 
-Variable Reduction::reduce(const Variable& losses) {
+Variable Reduction::reduce_part(const Variable& losses, const SampleInfo& about) {
   const Shape& shape = losses.shape();
   check<ShapeError>(shape.rank() == 1, name(), "expected losses of shape (N), one per sample; got {}", shape);
   check<ShapeError>(shape[0] > 0, name(), "expected at least one loss; got an empty batch");
   check<DTypeError>(is_floating(losses.dtype()), name(), "expected losses of f32 or f64; got {}", losses.dtype());
   const std::vector<double> host = on_host(losses.value());
-  std::vector<double> weights = weigh_read(host, grad_enabled());
-  const double value = batch_mean(weights, host);
-  for (double& w : weights) w /= static_cast<double>(host.size());
+  auto [weights, per_sample] = weigh_read(host, about, grad_enabled());
+  double value = 0;
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    weights[i] *= per_sample;
+    value += weights[i] * host[i];
+  }
   const Tensor seed = Tensor::from(weights).astype(losses.dtype()).to(losses.device());
   return record(
       "weighted_mean", Tensor::scalar(value, losses.dtype(), losses.device()),
       {{losses, [seed](const Tensor& dy) { return seed * dy; }, [seed](const Tensor& dx) { return sum(seed * dx); }}});
 }
 
+double Reduction::finish() {
+  if (!is_open()) return 1;
+  const double factor =
+      std::exp(open_.log_divisor - log_divisor()) * static_cast<double>(open_.first) / static_cast<double>(open_.samples);
+  open_ = {};
+  return factor;
+}
+
 double Reduction::effective_sample_size() const { return optim::effective_sample_size(weights_); }
-double Reduction::kl_from_uniform() const { return optim::kl_from_uniform(weights_); }
+double Reduction::kl_from_uniform() const { return kl_divergence(weights_); }
+double Reduction::kl_from_prior() const { return kl_divergence(weights_, prior_); }
 
 std::vector<std::pair<std::string, double>> Reduction::diagnostics() const {
-  return {
-      {"mean_loss", mean_loss()}, {"effective_sample_size", effective_sample_size()}, {"kl_from_uniform", kl_from_uniform()}};
+  return {{"mean_loss", mean_loss()},
+          {"effective_sample_size", effective_sample_size()},
+          {"kl_from_uniform", kl_from_uniform()},
+          {"kl_from_prior", kl_from_prior()}};
 }
 
 void Reduction::load_state(const std::map<std::string, Tensor>&) {}
 
-void Mean::compute(std::span<const double>, std::span<double> weights, bool) { std::fill(weights.begin(), weights.end(), 1.0); }
+void Mean::compute(const Batch& batch, std::span<double> weights, bool) {
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = batch.q(i);
+}
 
 Tensor number(double value) { return Tensor::scalar(value, DType::f64); }
 

@@ -16,6 +16,18 @@
 
 namespace heft::optim {
 
+// What a reduction may be told of the samples besides their losses: each undefined, or one entry per loss, (N).
+struct SampleInfo {
+  // q_i >= 0, floating point: how much sample i counts before anything is known of its loss, e.g. its class weight. Its mean
+  // over the training set should be 1 (data::class_weights with WeightMean::samples), so that the learning rate keeps its
+  // meaning. Undefined: all 1.
+  Tensor prior = {};
+  // Where the prior changes with this batch (deferred reweighting): what it was for these samples, so that running averages go
+  // over to the new one. Undefined: no change; but a first prior after batches without takes it to have been all 1.
+  Tensor prior_before = {};
+  Tensor groups = {};  // integers; of group-robust reductions
+};
+
 class Reduction {
  public:
   virtual ~Reduction() = default;
@@ -25,16 +37,26 @@ class Reduction {
   // losses: (N), f32 or f64 -> rank 0, with the gradient w_i / N to loss i. No gradient flows through w. The value is
   // neither the mean loss nor the objective: those are mean_loss() and diagnostics().
   // Under NoGrad nothing of the reduction changes: not its state, not what it reports.
-  // Throws ShapeError unless (N) with N >= 1, DTypeError, NumericError naming the first loss that is not finite.
-  Variable reduce(const Variable& losses);
+  // Throws ShapeError unless (N) with N >= 1 and so each entry of `about`, DTypeError, NumericError naming the first loss
+  // that is not finite, ValueError naming the first prior that is negative or not finite.
+  Variable reduce(const Variable& losses, const SampleInfo& about = {});
   // The same step on plain numbers: the weights w, N of them.
-  std::vector<double> weigh(std::span<const double> losses);
+  std::vector<double> weigh(std::span<const double> losses, const SampleInfo& about = {});
+
+  // One batch in parts, for gradients accumulated over several backward() calls. Each part is reduced with what is known so
+  // far; finish() ends the batch and returns the factor by which the accumulated gradient must be multiplied to be that of the
+  // whole batch. Optimizer::reduce, step and zero_grad do this; a batch in one part has the factor 1.
+  // Throws ValueError for a second part where the reduction needs the whole batch at once (in_parts()).
+  Variable reduce_part(const Variable& losses, const SampleInfo& about = {});
+  double finish();
+  virtual bool in_parts() const { return false; }
 
   // Of the last batch reduced (not under NoGrad); empty or 0 before the first.
   const std::vector<double>& weights() const { return weights_; }
   double mean_loss() const { return mean_loss_; }  // unweighted
   double effective_sample_size() const;            // 1 to N; optim/batch_sums.h
   double kl_from_uniform() const;                  // nats, 0 to log N
+  double kl_from_prior() const;                    // nats; the same without a prior
   // All of it by name, for logs; a reduction adds its own.
   virtual std::vector<std::pair<std::string, double>> diagnostics() const;
 
@@ -43,23 +65,46 @@ class Reduction {
   virtual void load_state(const std::map<std::string, Tensor>& state);
 
  protected:
+  // A batch or a part of one, checked, on the host.
+  struct Batch {
+    std::span<const double> losses;
+    std::span<const double> prior = {};         // empty: all 1
+    std::span<const double> prior_before = {};  // empty: unknown
+    std::span<const std::int64_t> groups = {};  // empty: none
+    bool first_part = true;
+
+    double q(std::size_t i) const { return prior.empty() ? 1 : prior[i]; }
+  };
   // Writes a weight per loss. Losses are finite and at least one. With `update` false it changes no member.
-  virtual void compute(std::span<const double> losses, std::span<double> weights, bool update) = 0;
+  virtual void compute(const Batch& batch, std::span<double> weights, bool update) = 0;
+  // Where in_parts(): log of the divisor that all weights of the open batch share and that later parts may still change.
+  virtual double log_divisor() const { return 0; }
+  // Whether parts of a batch have been reduced and finish() not called.
+  bool is_open() const { return open_.samples > 0; }
 
  private:
-  std::vector<double> weigh_read(std::span<const double> losses, bool update);
+  struct Weighed;
+  struct Open {
+    std::int64_t samples = 0;  // of the parts so far; 0: no batch is open
+    std::int64_t first = 0;    // of the first part
+    double log_divisor = 0;    // at the first part
+  };
+  Weighed weigh_read(std::span<const double> losses, const SampleInfo& about, bool update);
+  void remember(const Batch& batch, const std::vector<double>& weights, double log_divisor_before);
 
-  std::vector<double> weights_;
+  Open open_;
+  std::vector<double> weights_, prior_;
   double mean_loss_ = 0;
 };
 
-// All weights 1.
+// All weights 1, or the prior.
 class Mean final : public Reduction {
  public:
   const char* name() const override { return "mean"; }
+  bool in_parts() const override { return true; }
 
  private:
-  void compute(std::span<const double> losses, std::span<double> weights, bool update) override;
+  void compute(const Batch& batch, std::span<double> weights, bool update) override;
 };
 
 // A number in a state, as a rank-0 f64 tensor; `op` tags the ValueError that take_number throws when it is missing.

@@ -45,15 +45,15 @@ class BruteForce {
       level = sorted[(n - 1) / 2];
     }
     clipped = 0;
+    largest_ = std::max(largest_, n);
     std::vector<long double> e;
     long double mean = 0;
     for (long double v : z) {
-      const long double top = level + std::log(static_cast<long double>(n)) + clip;
+      const long double top = level + std::log(static_cast<long double>(largest_)) + clip;
       clipped += v > top;
       e.push_back(std::exp(std::min(v, top)));
       mean += e.back() / n;
     }
-    largest_ = std::max(largest_, n);
     long double gamma = o_.gamma;
     if (o_.start != Start::official) gamma = 1 - std::pow(1.0L - gamma, static_cast<long double>(n) / largest_);
     if (o_.start == Start::first_batch && steps_ == 0) gamma = 1;
