@@ -49,20 +49,18 @@ std::vector<double> tilt(std::span<const double> losses, double lambda, std::spa
 }  // namespace
 
 ExponentialWeights::ExponentialWeights(const ExponentialWeightsOptions& options)
-    : gamma_(options.gamma),
-      alpha_(options.alpha),
-      clip_(options.clip.value_or(options.start == Start::official || options.gamma == 1 ? kInfinity : kDefaultClip)),
-      start_(options.start),
-      auto_(options.auto_lambda) {
+    : gamma_(options.gamma), alpha_(options.alpha), start_(options.start), auto_(options.auto_lambda) {
   check_lambda(options.lambda);
   check(gamma_ > 0 && gamma_ <= 1, "absgd", "expected gamma in (0, 1]; got {}", gamma_);
   check(alpha_ > 0 && alpha_ <= 1, "absgd", "expected alpha in (0, 1]; got {}", alpha_);
-  check(clip_ >= 0, "absgd", "expected a clip of at least 0 nats (infinity for none); got {}", clip_);
   if (auto_) {
     check_auto(*auto_);
     check(start_ != Start::official, "absgd",
           "expected a start other than official where lambda is solved for: it does not rescale u");
   }
+  if (auto_ && auto_->when == AutoLambda::When::every_batch) gamma_ = 1;
+  clip_ = options.clip.value_or(start_ == Start::official || gamma_ == 1 ? kInfinity : kDefaultClip);
+  check(clip_ >= 0, "absgd", "expected a clip of at least 0 nats (infinity for none); got {}", clip_);
   average_.lambda = options.lambda;
 }
 

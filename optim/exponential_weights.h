@@ -35,8 +35,10 @@ struct AutoLambda {
   std::optional<double> effective_share = {};  // in (0, 1): wanted effective sample size over N
   std::optional<double> kl = {};               // above 0, in nats: wanted KL(p || q), the radius of KL-constrained DRO
   enum class When {
-    every_batch,  // the lambda that has it on this batch exactly, before it is weighed
-    on_adapt,     // on all losses since the last adapt(), which the caller calls, e.g. once an epoch
+    // The lambda that has it on this batch exactly, before it is weighed. Each batch then stands for itself, whatever gamma is
+    // given: a u of another lambda says nothing of this one.
+    every_batch,
+    on_adapt,  // on all losses since the last adapt(), which the caller calls, e.g. once an epoch
     // |lambda| <- max(smallest, |lambda| - rate (kl - KL on this batch)) after each batch: gradient descent on the dual
     // lambda log mean exp(loss / lambda) + lambda kl  of KL-constrained DRO (Qi et al., SCDRO). With kl alone.
     dual_step,
