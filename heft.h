@@ -57,6 +57,7 @@
 #include "optim/reduction.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
+#include "optim/solve_lambda.h"
 #include "train/atomic_file.h"
 #include "train/datasets.h"
 #include "train/evaluate.h"
