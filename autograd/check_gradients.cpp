@@ -99,12 +99,17 @@ class Checker {
     return all;
   }
 
+  // Of unit length: a step along it stays a small step however many parameters there are, and crosses few kinks.
   std::vector<Tensor> random_direction(int i) const {
     std::vector<Tensor> direction;
-    for (const Tensor& p : start_)
+    double squares = 0;
+    for (const Tensor& p : start_) {
       direction.push_back(random_normal(
           p.shape(), 0, 1, DType::f64, p.device(),
           {options_.seed, stream_of("check_gradients direction", static_cast<std::uint64_t>(i), direction.size())}));
+      squares += sum(direction.back() * direction.back()).item<double>();
+    }
+    for (Tensor& part : direction) part = part * (1 / std::sqrt(squares));
     return direction;
   }
 

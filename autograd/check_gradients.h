@@ -15,7 +15,7 @@ struct GradientCheckOptions {
   double atol = 1e-5;  // |analytic - numeric| <= atol + rtol |numeric|
   double rtol = 1e-3;
   std::int64_t max_entries = 0;  // per input, sampled; 0: all
-  int directions = 0;            // random directions through all inputs at once, besides the entries
+  int directions = 0;            // random directions of unit length through all inputs at once, besides entries
   std::uint64_t seed = 0;
 };
 

@@ -24,8 +24,10 @@ void check_network(const char* name, Module& net, const Shape& image) {
   const Tensor x = random_normal({4, image[0], image[1], image[2]}, 0, 1, DType::f64);
   const Tensor labels = Tensor::from<std::int64_t>({3, 1, 4, 1});
   const auto start = std::chrono::steady_clock::now();
-  const GradientCheckReport report =
-      check_gradients([&] { return cross_entropy(net(x), labels); }, net.parameters(), {.max_entries = 50, .directions = 20});
+  // A weight of a first layer moves every pixel of its channel: the more there are, the nearer lies a kink of one.
+  const double eps = full_size() ? 1e-7 : 1e-6;
+  const GradientCheckReport report = check_gradients([&] { return cross_entropy(net(x), labels); }, net.parameters(),
+                                                     {.eps = eps, .max_entries = 50, .directions = 20});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::cout << name << " " << image << ": " << report.checked << " checked, " << report.kinks << " kinks, " << report.skipped
             << " skipped, worst " << report.worst << ", " << seconds << " s" << std::endl;
