@@ -109,6 +109,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
 
 Variable neg(const Variable& x) { return constant_slope<fn::Neg>(x); }
 Variable exp(const Variable& x) { return from_output<fn::Exp>(x); }
+Variable expm1(const Variable& x) { return from_input<fn::Expm1>(x); }
 Variable log(const Variable& x) { return from_input<fn::Log>(x); }
 Variable log1p(const Variable& x) { return from_input<fn::Log1p>(x); }
 Variable sqrt(const Variable& x) { return from_output<fn::Sqrt>(x); }

@@ -20,6 +20,7 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b);
 
 Variable neg(const Variable& x);
 Variable exp(const Variable& x);
+Variable expm1(const Variable& x);
 Variable log(const Variable& x);
 Variable log1p(const Variable& x);
 Variable sqrt(const Variable& x);

@@ -116,6 +116,25 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
         [shape = x.shape()](const Tensor& d) { return d.expand(shape); }}});
 }
 
+// With n the (floored) norm and e = x / n: y = n^(1 - power) e, and dx = n^-power (dy - power e <e, dy>), a symmetric Jacobian;
+// below the floor n is a constant and the second term is absent.
+Variable l2_normalize(const Variable& x, double power) {
+  constexpr const char* op = "l2_normalize";
+  constexpr double kFloor = 1e-6;
+  check<ShapeError>(x.rank() >= 1 && x.size(-1) >= 1, op, "expected a last axis of extent >= 1; got shape {}", x.shape());
+  check(power >= 0 && power <= 2, op, "expected power in [0, 2]; got {}", power);
+  // n = scale * length. The largest entry is divided out, so that squares lie in [0, 1] and their sum is >= 1 above the floor.
+  const Tensor scale = unary(max(unary<fn::Abs>(x.value()), {-1}, true), fn::Clamp{.low = kFloor});
+  const Tensor scaled = x.value() / scale;
+  const Tensor unfloored = unary<fn::Sqrt>(sum(scaled * scaled, {-1}, true));
+  const Tensor length = unary(unfloored, fn::Clamp{.low = 1});
+  const Tensor shrink = unary(length, fn::PowScalar{-power});
+  const Tensor above = compare<fn::Equal>(unfloored, length).astype(x.dtype());
+  const auto derivative = [e = scaled / length * above, gain = shrink * unary(scale, fn::PowScalar{-power}),
+                           power](const Tensor& d) { return (d - e * (sum(e * d, {-1}, true) * power)) * gain; };
+  return record(op, scaled * (shrink * unary(scale, fn::PowScalar{1 - power})), {{x, derivative, derivative}});
+}
+
 namespace {
 void check_probability(double p) { check(p >= 0 && p < 1, "dropout", "expected 0 <= p < 1; got {}", p); }
 }  // namespace

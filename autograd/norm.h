@@ -16,6 +16,11 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
 // Over the last axis, of extent D; gamma, beta (D) or both undefined.
 Variable layer_norm(const Variable& x, const Variable& gamma = {}, const Variable& beta = {}, double eps = 1e-5);
 
+// x / max(||x||_2, 1e-6)^power along the last axis, whose extent is at least 1. power 1: rows of length 1; 0: x itself.
+// Finite in value and gradient for every finite x, zero included, and exact where squares would overflow or vanish.
+// Throws ValueError unless 0 <= power <= 2.
+Variable l2_normalize(const Variable& x, double power = 1);
+
 // Each element zeroed with probability p, the others scaled by 1 / (1 - p). The mask depends on the key alone, which
 // defaults to next_random_key(). Identity when not training or p = 0. Throws ValueError unless 0 <= p < 1.
 Variable dropout(const Variable& x, double p, bool training);

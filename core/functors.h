@@ -68,6 +68,18 @@ struct Exp {
     return dy * y;
   }
 };
+struct Expm1 {  // e^x - 1 without cancellation
+  static constexpr const char* name = "expm1";
+  static constexpr bool keeps_zero = true;
+  template <class T>
+  HEFT_HD T forward(T x) const {
+    return std::expm1(x);
+  }
+  template <class T>
+  HEFT_HD T backward(T x, T, T dy) const {
+    return dy * std::exp(x);
+  }
+};
 struct Log {
   static constexpr const char* name = "log";
   template <class T>
@@ -249,8 +261,8 @@ struct PowScalar {
   }
 };
 
-using Unary = List<Neg, Exp, Log, Log1p, Sqrt, Abs, Relu, LeakyRelu, Gelu, Sigmoid, Silu, Tanh, Softplus, Clamp, AddScalar,
-                   MulScalar, PowScalar>;
+using Unary = List<Neg, Exp, Expm1, Log, Log1p, Sqrt, Abs, Relu, LeakyRelu, Gelu, Sigmoid, Silu, Tanh, Softplus, Clamp,
+                   AddScalar, MulScalar, PowScalar>;
 
 // ---------------------------------------------------------------------------------------------------- binary
 

@@ -100,6 +100,7 @@ inline std::vector<OpCase> op_table() {
       {"where", [](V v) { return where(positive(v[1]), v[0], v[1]); }, pairs()},
       {"neg", [](V v) { return -v[0]; }, any()},
       {"exp", [](V v) { return exp(v[0]); }, any()},
+      {"expm1", [](V v) { return expm1(v[0]); }, any()},
       {"log", [](V v) { return log(v[0]); }, above(0.3)},
       {"log1p", [](V v) { return log1p(v[0]); }, above(-0.5)},
       {"sqrt", [](V v) { return sqrt(v[0]); }, above(0.3)},
@@ -271,6 +272,8 @@ inline std::vector<OpCase> op_table() {
        {{{{4, 6}}, {{6}}, {{6}}}, {{{2, 3, 5}}, {{5}}, {{5}}}, {{{7}}, {{7}}, {{7}}}},
        1e-4},
       {"layer_norm", [](V v) { return layer_norm(v[0]); }, on({{4, 6}, {2, 3, 2, 5}}), 1e-4},
+      {"l2_normalize", [](V v) { return l2_normalize(v[0]); }, on({{7}, {4, 6}, {2, 3, 2, 5}})},
+      {"l2_normalize", [](V v) { return l2_normalize(v[0], 0.4); }, on({{4, 6}})},
       {"dropout",
        [](V v) {
          return dropout(v[0], 0.4, true, {3, 5});

@@ -136,3 +136,46 @@ TEST_CASE("dropout is the identity in evaluation and for p = 0, and takes no ran
   CHECK(message_of<ValueError>([&] { dropout(x, 1, true); }) == "[dropout] expected 0 <= p < 1; got 1");
   CHECK_THROWS_AS(dropout(x, -0.1, false), ValueError);
 }
+
+TEST_CASE("l2_normalize divides rows by a power of their length", "[autograd][l2_normalize]") {
+  const Tensor x = normal({2, 3, 5}, 3) * 4.0;
+  for (const double power : {0.0, 0.5, 1.0, 2.0}) {
+    const std::vector<double> v = x.to_vector<double>(), y = l2_normalize(x, power).value().to_vector<double>();
+    for (std::size_t row = 0; row < 6; ++row) {
+      double square = 0;
+      for (std::size_t k = 0; k < 5; ++k) square += v[5 * row + k] * v[5 * row + k];
+      for (std::size_t k = 0; k < 5; ++k)
+        CHECK(y[5 * row + k] == Approx(v[5 * row + k] / std::pow(std::sqrt(square), power)).epsilon(1e-14));
+    }
+  }
+  check_close(l2_normalize(x).value(), l2_normalize(x, 1).value(), 0);
+}
+
+TEST_CASE("l2_normalize is finite at zero and exact where squares leave the float", "[autograd][l2_normalize]") {
+  // Rows, and the rows of length 1 (or below the floor of 1e-6: divided by it) that they become.
+  const Tensor x = Tensor::from<float>({0, 0, 3e-7f, 4e-7f, 3e-6f, -4e-6f, 3e-20f, 0, 3e38f, -3e38f, 3, 4, 0, -7}, {7, 2});
+  const float half = std::sqrt(0.5f);
+  const Tensor want = Tensor::from<float>({0, 0, 0.3f, 0.4f, 0.6f, -0.8f, 3e-14f, 0, half, -half, 0.6f, 0.8f, 0, -1}, {7, 2});
+  const Variable leaf(x, true);
+  const Variable y = l2_normalize(leaf);
+  check_close(y.value(), want, 1e-6);
+  backward(y, Tensor::from<float>({1, 2, 1, 0, 4, 3, 1, 1, 1, 1, 1, 0, 1, 1}, {7, 2}));
+  const std::vector<double> g = leaf.grad().to_vector<double>();
+  CHECK(g[0] == Approx(1e6));  // below the floor: dy / 1e-6
+  CHECK(g[1] == Approx(2e6));
+  CHECK(g[2] == Approx(1e6));
+  CHECK(g[3] == 0);
+  CHECK(g[4] == Approx(4 / 5e-6));  // dy is orthogonal to the row: dy / n
+  CHECK(g[5] == Approx(3 / 5e-6));
+  CHECK(g[8] == Approx(0).margin(1e-38));
+  CHECK(g[10] == Approx((1 - 0.36) / 5));
+  CHECK(g[11] == Approx(-0.48 / 5));
+  CHECK(g[13] == Approx(0).margin(1e-12));  // along the row: nothing
+}
+
+TEST_CASE("l2_normalize refuses what has no last axis, and powers out of range", "[autograd][l2_normalize]") {
+  CHECK(contains(message_of<ShapeError>([] { l2_normalize(Tensor::zeros({})); }), "a last axis of extent >= 1; got shape ()"));
+  CHECK_THROWS_AS(l2_normalize(Tensor::zeros({3, 0})), ShapeError);
+  CHECK(contains(message_of<ValueError>([] { l2_normalize(Tensor::zeros({3}), 2.5); }), "expected power in [0, 2]; got 2.5"));
+  CHECK_THROWS_AS(l2_normalize(Tensor::zeros({3}), std::nan("")), ValueError);
+}

@@ -37,6 +37,7 @@ fn::PowScalar example(fn::PowScalar) { return {2.5}; }
 
 Real formula(fn::Neg, Real x) { return 0 - x; }
 Real formula(fn::Exp, Real x) { return std::exp(x); }
+Real formula(fn::Expm1, Real x) { return std::expm1(x); }
 Real formula(fn::Log, Real x) { return std::log(x); }
 Real formula(fn::Log1p, Real x) { return std::log1p(x); }
 Real formula(fn::Sqrt, Real x) { return std::sqrt(x); }
