@@ -1,6 +1,7 @@
 #include "layers/linear.h"
 
 #include "autograd/linalg.h"
+#include "autograd/norm.h"
 #include "core/check.h"
 #include "layers/init.h"
 
@@ -17,6 +18,24 @@ Variable Linear::forward(const Variable& x) { return linear(x, weight_, bias_); 
 
 std::string Linear::describe() const {
   return fmt::format("Linear({} -> {}{})", options_.in_features, options_.out_features, options_.bias ? "" : ", no bias");
+}
+
+NormedLinear::NormedLinear(const Options& options) : options_(options) {
+  check(options.in_features >= 1, "NormedLinear", "expected in_features >= 1; got {}", options.in_features);
+  check(options.out_features >= 1, "NormedLinear", "expected out_features >= 1; got {}", options.out_features);
+  const Tensor start = init::uniform({options.out_features, options.in_features}, -1, 1);
+  weight_ = register_parameter("weight", l2_normalize(start).value());
+}
+
+Variable NormedLinear::forward(const Variable& x) { return linear(l2_normalize(x), l2_normalize(weight_)); }
+
+std::string NormedLinear::describe() const {
+  return fmt::format("NormedLinear({} -> {})", options_.in_features, options_.out_features);
+}
+
+ModulePtr classifier_layer(std::int64_t in_features, std::int64_t classes, bool normed) {
+  if (normed) return layer<NormedLinear>({.in_features = in_features, .out_features = classes});
+  return layer<Linear>({.in_features = in_features, .out_features = classes});
 }
 
 }  // namespace heft

@@ -14,23 +14,31 @@ struct Entry {
 
 template <int depth>
 ModulePtr cifar(const MakeOptions& o) {
-  return cifar_resnet({.depth = depth, .classes = o.classes, .channels = o.channels});
+  return cifar_resnet({.depth = depth, .classes = o.classes, .channels = o.channels, .normed_classifier = o.normed_classifier});
 }
 template <int depth>
 ModulePtr imagenet(const MakeOptions& o) {
-  return resnet({.depth = depth, .classes = o.classes, .channels = o.channels, .small_images = o.image_size < 96});
+  return resnet({.depth = depth,
+                 .classes = o.classes,
+                 .channels = o.channels,
+                 .small_images = o.image_size < 96,
+                 .normed_classifier = o.normed_classifier});
 }
 
 constexpr Entry kModels[] = {
     {"mlp",
-     [](const MakeOptions& o) { return mlp({.inputs = o.channels * o.image_size * o.image_size, .classes = o.classes}); }},
+     [](const MakeOptions& o) {
+       return mlp({.inputs = o.channels * o.image_size * o.image_size,
+                   .classes = o.classes,
+                   .normed_classifier = o.normed_classifier});
+     }},
     {"lenet5",
      [](const MakeOptions& o) {
-       return lenet5({o.classes, o.channels, o.image_size});
+       return lenet5({o.classes, o.channels, o.image_size, o.normed_classifier});
      }},
     {"vgg_small",
      [](const MakeOptions& o) {
-       return vgg_small({o.classes, o.channels, o.image_size});
+       return vgg_small({o.classes, o.channels, o.image_size, o.normed_classifier});
      }},
     {"resnet20", cifar<20>},
     {"resnet32", cifar<32>},

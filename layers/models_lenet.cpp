@@ -22,7 +22,7 @@ class LeNet5 : public Module {
     pool2_ = register_module("pool2", layer<MaxPool2d>());
     fc1_ = register_module("fc1", layer<Linear>({.in_features = 16 * side * side, .out_features = 120}));
     fc2_ = register_module("fc2", layer<Linear>({.in_features = 120, .out_features = 84}));
-    fc3_ = register_module("fc3", layer<Linear>({.in_features = 84, .out_features = o.classes}));
+    fc3_ = register_module("fc3", classifier_layer(84, o.classes, o.normed_classifier));
   }
 
   Variable forward(const Variable& x) override {

@@ -15,10 +15,10 @@ class Mlp : public Module {
     for (const std::int64_t width : o.hidden) check(width >= 1, "mlp", "expected hidden >= 1; got {}", width);
     std::int64_t in = o.inputs;
     for (const std::int64_t width : o.hidden) {
-      append(in, width);
+      append(layer<Linear>({.in_features = in, .out_features = width}));
       in = width;
     }
-    append(in, o.classes);
+    append(classifier_layer(in, o.classes, o.normed_classifier));
   }
 
   Variable forward(const Variable& x) override {
@@ -29,11 +29,10 @@ class Mlp : public Module {
   std::string describe() const override { return "Mlp"; }
 
  private:
-  void append(std::int64_t in, std::int64_t out) {
-    const std::string name = "fc" + std::to_string(layers_.size() + 1);
-    layers_.push_back(register_module(name, layer<Linear>({.in_features = in, .out_features = out})));
+  void append(ModulePtr layer) {
+    layers_.push_back(register_module("fc" + std::to_string(layers_.size() + 1), std::move(layer)));
   }
-  std::vector<std::shared_ptr<Linear>> layers_;
+  std::vector<ModulePtr> layers_;
 };
 
 }  // namespace

@@ -78,8 +78,8 @@ class CifarResNet : public Module {
     layer2_ = register_module("layer2", stage(16, 32, blocks, 2, Shortcut::subsample));
     layer3_ = register_module("layer3", stage(32, 64, blocks, 2, Shortcut::subsample));
     avgpool_ = register_module("avgpool", layer<GlobalAvgPool>());
-    linear_ = register_module("linear", layer<Linear>({.in_features = 64, .out_features = o.classes}));
-    initialise_weights(*this, 2, init::FanMode::in);
+    linear_ = register_module("linear", classifier_layer(64, o.classes, o.normed_classifier));
+    initialise_weights(*this, o.normed_classifier ? 4 : 2, init::FanMode::in);
   }
 
   Variable forward(const Variable& x) override {
@@ -112,7 +112,7 @@ class ResNet : public Module {
     layer3_ = register_module("layer3", stage(128, 256, deep ? 6 : 2, 2, Shortcut::projection));
     layer4_ = register_module("layer4", stage(256, 512, deep ? 3 : 2, 2, Shortcut::projection));
     avgpool_ = register_module("avgpool", layer<GlobalAvgPool>());
-    fc_ = register_module("fc", layer<Linear>({.in_features = 512, .out_features = o.classes}));
+    fc_ = register_module("fc", classifier_layer(512, o.classes, o.normed_classifier));
     initialise_weights(*this, 4, init::FanMode::out);
   }
 

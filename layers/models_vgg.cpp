@@ -28,7 +28,7 @@ class VggSmall : public Module {
       in = out;
     }
     const std::int64_t side = o.image_size / 8;
-    classifier_ = register_module("classifier", layer<Linear>({.in_features = in * side * side, .out_features = o.classes}));
+    classifier_ = register_module("classifier", classifier_layer(in * side * side, o.classes, o.normed_classifier));
   }
 
   Variable forward(const Variable& x) override { return (*classifier_)(flatten((*features_)(x))); }

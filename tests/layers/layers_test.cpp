@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
+#include "autograd/check_gradients.h"
 #include "autograd/elementwise.h"
 #include "core/error.h"
 #include "core/random.h"
@@ -35,6 +37,9 @@ std::vector<double> run(Module& module, const Tensor& x) { return module(x).valu
 TEST_CASE("options are refused by name with the value", "[layers]") {
   CHECK(contains(refusal<Linear>({.in_features = 0, .out_features = 1}), "[Linear] expected in_features >= 1; got 0"));
   CHECK(contains(refusal<Linear>({.in_features = 1, .out_features = -2}), "[Linear] expected out_features >= 1; got -2"));
+
+  CHECK(contains(refusal<NormedLinear>({.out_features = 1}), "[NormedLinear] expected in_features >= 1; got 0"));
+  CHECK(contains(refusal<NormedLinear>({.in_features = 1}), "[NormedLinear] expected out_features >= 1; got 0"));
 
   const Conv2dOptions good{.in_channels = 4, .out_channels = 6};
   const auto conv = [&](auto change) {
@@ -75,6 +80,40 @@ TEST_CASE("Linear computes x w^T + b", "[layers]") {
   Linear bare({.in_features = 2, .out_features = 3, .bias = false});
   CHECK(bare.parameters().size() == 1);
   CHECK_THROWS_AS(fc(Tensor::ones({1, 3})), ShapeError);
+}
+
+TEST_CASE("NormedLinear gives the cosines between inputs and weights", "[layers]") {
+  manual_seed(5);
+  NormedLinear fc({.in_features = 40, .out_features = 30});
+  CHECK(fc.describe() == "NormedLinear(40 -> 30)");
+  CHECK(fc.parameters().size() == 1);
+  REQUIRE(fc.weight().shape() == Shape{30, 40});
+  // Uniform numbers, then rows of length 1: the entries have mean square 1 / 40, and none is above sqrt(3 / 40) by much.
+  const std::vector<double> start = fc.weight().value().to_vector<double>();
+  for (std::size_t row = 0; row < 30; ++row)
+    CHECK(std::inner_product(&start[row * 40], &start[row * 40] + 40, &start[row * 40], 0.0) == Approx(1).epsilon(1e-5));
+  CHECK(*std::max_element(start.begin(), start.end()) < 0.4);
+  CHECK(*std::min_element(start.begin(), start.end()) > -0.4);
+  CHECK(std::abs(std::accumulate(start.begin(), start.end(), 0.0)) / 1200 < 0.02);
+  for (const double cosine : run(fc, random_normal({50, 40}, 0, 100))) CHECK(std::abs(cosine) <= 1 + 1e-6);
+
+  NormedLinear small({.in_features = 2, .out_features = 3});
+  small.weight().set_value(Tensor::from<float>({5, 0, 3, 4, -0.1f, 0}, {3, 2}));
+  const std::vector<double> y = run(small, Tensor::from<float>({8, 6, 0, 0}, {2, 2}));
+  const std::vector<double> want = {0.8, 0.96, -0.8, 0, 0, 0};
+  for (std::size_t i = 0; i < want.size(); ++i) CHECK(y[i] == Approx(want[i]).margin(1e-12));
+  CHECK(small(Tensor::ones({2, 5, 2})).shape() == Shape{2, 5, 3});
+  CHECK_THROWS_AS(small(Tensor::ones({1, 3})), ShapeError);
+}
+
+TEST_CASE("NormedLinear differentiates by inputs and weights", "[layers]") {
+  NormedLinear fc({.in_features = 4, .out_features = 3});
+  fc.astype(DType::f64);
+  const Variable x(random_normal({5, 4}, 0, 1, DType::f64), true);
+  const auto report = check_gradients([&] { return fc(x); }, {x, fc.weight()});
+  INFO(report.message);
+  CHECK(report.ok);
+  CHECK(report.checked >= 20 + 12);
 }
 
 TEST_CASE("Conv2d has the geometry of its options", "[layers]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -38,6 +39,38 @@ TEST_CASE("models have the published numbers of parameters", "[layers]") {
   CHECK(models::resnet({.depth = 18, .classes = 10, .small_images = true})->parameter_count() == 11173962);
 }
 
+TEST_CASE("models end in a normed classifier on request, under the names they have without", "[layers]") {
+  CHECK(models::cifar_resnet({.depth = 32, .normed_classifier = true})->parameter_count() == 464144);
+  CHECK(models::cifar_resnet({.depth = 32, .classes = 100, .normed_classifier = true})->parameter_count() == 469904);
+  for (const char* name : {"mlp", "lenet5", "vgg_small", "resnet20"}) {
+    INFO(name);
+    const auto plain = models::make(name, {.image_size = 32}),
+               normed = models::make(name, {.image_size = 32, .normed_classifier = true});
+    const std::vector<std::string> with_bias = state_names(*plain), without = state_names(*normed);
+    std::vector<std::string> missing;
+    std::set_difference(with_bias.begin(), with_bias.end(), without.begin(), without.end(), std::back_inserter(missing));
+    REQUIRE(missing.size() == 1);
+    CHECK(with_bias.size() == without.size() + 1);
+    const std::string classifier = missing[0].substr(0, missing[0].find('.'));
+    CHECK(missing[0] == classifier + ".bias");
+    CHECK(contains(normed->module(classifier).describe(), "NormedLinear("));
+
+    // State interchanges but for that bias, in both directions.
+    CHECK_NOTHROW(normed->load_state(plain->state(), false));
+    CHECK_NOTHROW(plain->load_state(normed->state(), false));
+    CHECK_THROWS_AS(normed->load_state(plain->state()), ValueError);
+    for (const double cosine : (*normed)(random_normal({2, 1, 32, 32})).value().to_vector<double>())
+      CHECK(std::abs(cosine) < 1.00001);
+  }
+}
+
+TEST_CASE("a CIFAR ResNet's Kaiming weights leave a normed classifier its rows of length 1", "[layers]") {
+  const auto state = models::cifar_resnet({.normed_classifier = true})->state();
+  double square = 0;
+  for (const double v : state.at("linear.weight").select(0, 3).to_vector<double>()) square += v * v;
+  CHECK(square == Approx(1).epsilon(1e-5));
+}
+
 TEST_CASE("ResNet-34 has the published number of parameters", "[layers][slow]") {
   CHECK(models::resnet({.depth = 34})->parameter_count() == 21797672);
 }
@@ -51,7 +84,9 @@ TEST_CASE("models take images to logits", "[layers]") {
   CHECK(logits(models::vgg_small({.classes = 5, .channels = 1, .image_size = 20}), {2, 1, 20, 20}) == Shape{2, 5});
   CHECK(logits(models::cifar_resnet({.classes = 7, .channels = 1}), {2, 1, 28, 28}) == Shape{2, 7});
   CHECK(logits(models::resnet({.classes = 6, .small_images = true}), {2, 3, 16, 16}) == Shape{2, 6});
-  CHECK(logits(models::resnet({.classes = 6}), {2, 3, 40, 40}) == Shape{2, 6});
+  const auto imagenet = models::resnet({.classes = 6, .normed_classifier = true});
+  CHECK(logits(imagenet, {2, 3, 40, 40}) == Shape{2, 6});
+  CHECK(imagenet->module("fc").describe() == "NormedLinear(512 -> 6)");
 }
 
 TEST_CASE("state names are the customary ones", "[layers]") {
