@@ -43,6 +43,8 @@
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/losses.h"
+#include "layers/losses_imbalance.h"
+#include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "layers/module.h"
 #include "layers/norm.h"

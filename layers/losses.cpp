@@ -7,29 +7,14 @@
 #include "autograd/shape_ops.h"
 #include "core/check.h"
 #include "core/ops.h"
+#include "layers/loss_terms.h"
 
 namespace heft {
+
+using loss::at_label;
+using loss::checked_labels;
+
 namespace {
-
-// The labels as i64 on the logits' device, one per row of x (N, C) and each in [0, C).
-Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels) {
-  check<ShapeError>(labels.defined() && x.rank() == 2 && labels.rank() == 1 && labels.size(0) == x.size(0), op,
-                    "expected (N, C) and labels (N); got {} and {}", x.shape(),
-                    labels.defined() ? labels.shape().str() : "no labels");
-  check<DTypeError>(!is_floating(labels.dtype()) && labels.dtype() != DType::boolean, op, "expected integer labels; got {}",
-                    labels.dtype());
-  const std::int64_t classes = x.size(1);
-  const Tensor on_host = labels.astype(DType::i64).to(Device::cpu()).contiguous();
-  const std::int64_t* label = on_host.data<std::int64_t>();
-  for (std::int64_t i = 0; i < on_host.numel(); ++i)
-    check(label[i] >= 0 && label[i] < classes, op, "expected labels in [0, {}); got {} at sample {}", classes, label[i], i);
-  return on_host.to(x.device());
-}
-
-// x[i, labels[i]], shape (N).
-Variable at_label(const Variable& x, const Tensor& labels) {
-  return reshape(gather(x, 1, labels.reshape({-1, 1})), {x.size(0)});
-}
 
 void check_same_shape(const char* op, const Shape& x, const Shape& targets) {
   check<ShapeError>(x.rank() >= 1 && x == targets, op, "expected (N, ...) and targets of the same shape; got {} and {}", x,
@@ -39,15 +24,13 @@ void check_same_shape(const char* op, const Shape& x, const Shape& targets) {
 // (N, ...) -> (N, D): the outputs of a sample in a row.
 Variable rows(const Variable& x) { return x.rank() == 1 ? reshape(x, {-1, 1}) : flatten(x); }
 
-Variable weights_of_samples(const char* op, const Tensor& class_weights, const Variable& logits, const Tensor& labels) {
-  const Shape expected{logits.size(1)};
-  check<ShapeError>(class_weights.shape() == expected, op, "expected class_weights {}; got {}", expected,
-                    class_weights.shape());
+// w[y_i], each weight checked.
+Tensor weights_of_samples(const char* op, const Tensor& class_weights, const Variable& like, const Tensor& labels) {
   const std::vector<double> values = class_weights.to_vector<double>();
   for (std::size_t c = 0; c < values.size(); ++c)
     check(values[c] >= 0 && std::isfinite(values[c]), op, "expected finite class_weights >= 0; got {} for class {}", values[c],
           c);
-  return index_select(class_weights.astype(logits.dtype()).to(logits.device()), 0, labels);
+  return index_select(class_weights.astype(like.dtype()).to(like.device()), 0, labels);
 }
 
 }  // namespace
@@ -57,11 +40,23 @@ Variable cross_entropy(const Variable& logits, const Tensor& labels, const Cross
   const double e = options.label_smoothing;
   check(e >= 0 && e <= 1, op, "expected label_smoothing in [0, 1]; got {}", e);
   const Tensor y = checked_labels(op, logits, labels);
-  const Variable log_p = log_softmax(logits, 1);
-  Variable losses = -at_label(log_p, y);
+  const Tensor& w = options.class_weights;
+  const Shape expected{logits.size(1)};
+  check<ShapeError>(!w.defined() || w.shape() == expected, op, "expected class_weights {}; got {}", expected,
+                    w.defined() ? w.shape() : Shape{});
+  const Variable log_p = loss::log_probabilities(logits);
+  Variable losses = loss::surprise(log_p, y);
   if (e > 0) losses = losses * (1 - e) - mean(log_p, {1}) * e;
-  if (options.class_weights.defined()) losses = losses * weights_of_samples(op, options.class_weights, logits, y);
-  return losses;
+  return w.defined() ? losses * weights_of_samples(op, w, logits, y) : losses;
+}
+
+Variable class_weighted(const Variable& losses, const Tensor& labels, const Tensor& class_weights) {
+  constexpr const char* op = "class_weighted";
+  check<ShapeError>(losses.rank() == 1, op, "expected losses (N); got {}", losses.shape());
+  check<ShapeError>(class_weights.defined() && class_weights.rank() == 1, op, "expected class_weights (C); got {}",
+                    class_weights.defined() ? class_weights.shape().str() : "none");
+  const Tensor y = checked_labels(op, losses, labels, class_weights.size(0));
+  return losses * weights_of_samples(op, class_weights, losses, y);
 }
 
 Variable nll(const Variable& log_probabilities, const Tensor& labels) {
@@ -76,8 +71,31 @@ Variable binary_cross_entropy_with_logits(const Variable& logits, const Tensor& 
   for (std::size_t i = 0; i < values.size(); ++i)
     check(values[i] >= 0 && values[i] <= 1, op, "expected targets in [0, 1]; got {} at sample {}", values[i], i / outputs);
   const Variable t = targets.astype(logits.dtype()).to(logits.device());
+  // Bounded, so that the sum stays within f32, except for an infinite logit, which shows as NaN.
+  const Variable z = clamp(logits, -1e30, 1e30) + logits * 0.0;
   // Two terms that are never negative: nothing cancels, however large the logit.
-  return sum(rows(t * softplus(-logits) + (1 - t) * softplus(logits)), {1});
+  return sum(rows(t * softplus(-z) + (1 - t) * softplus(z)), {1});
+}
+
+Variable logistic(const Variable& logits, const Tensor& labels) {
+  constexpr const char* op = "logistic";
+  check<ShapeError>(labels.defined() && labels.rank() == 1 &&
+                        (logits.rank() == 1 || (logits.rank() == 2 && logits.size(1) == 1)) && labels.size(0) == logits.size(0),
+                    op, "expected logits (N) or (N, 1) and labels (N); got {} and {}", logits.shape(),
+                    labels.defined() ? labels.shape().str() : "no labels");
+  check<DTypeError>(!is_floating(labels.dtype()), op, "expected integer labels; got {}", labels.dtype());
+  std::vector<double> values = labels.to_vector<double>();
+  bool zero = false, negative = false;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    double& v = values[i];
+    zero = zero || v == 0, negative = negative || v == -1;
+    check(v >= -1 && v <= 1 && !(zero && negative), op, "expected labels 0 and 1, or -1 and 1; got {} at sample {}{}", v, i,
+          zero && negative ? ", and both 0 and -1" : "");
+    v = v > 0 ? -1 : 1;
+  }
+  const Tensor minus_sign = Tensor::from(values).astype(logits.dtype()).to(logits.device());
+  const Variable z = reshape(logits, {logits.size(0)});
+  return softplus(z * minus_sign) + z * 0.0;  // an infinite logit shows as NaN, as above
 }
 
 Variable mse(const Variable& predictions, const Variable& targets) {
@@ -105,7 +123,8 @@ Variable hinge(const Variable& scores, const Tensor& labels, const HingeOptions&
   const Tensor y = checked_labels(op, scores, labels);
   // The label's own entry has no margin, so that the maximum is never below its score.
   const Tensor margins = (one_hot(y, scores.size(1), scores.dtype()) - 1) * -options.margin;
-  return max(scores + margins, {1}) - at_label(scores, y);
+  const Variable s = loss::differences(scores);
+  return max(s + margins, {1}) - at_label(s, y);
 }
 
 }  // namespace heft

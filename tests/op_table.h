@@ -15,6 +15,8 @@
 #include "autograd/shape_ops.h"
 #include "core/ops.h"
 #include "layers/losses.h"
+#include "layers/losses_imbalance.h"
+#include "layers/losses_noise.h"
 
 namespace heft::test {
 
@@ -42,6 +44,7 @@ inline Tensor index(const Variable& v, const std::vector<std::int64_t>& values, 
 inline Tensor index(const Variable& v, const std::vector<std::int64_t>& values) {
   return index(v, values, Shape{static_cast<std::int64_t>(values.size())});
 }
+inline Tensor three_labels(const std::vector<Variable>& v) { return index(v[0], {1, 0, 2}); }
 // Constants of v's dtype on its device.
 inline Tensor constants(const Variable& v, const std::vector<double>& values) {
   return Tensor::from(values).astype(v.dtype()).to(v.device());
@@ -310,6 +313,37 @@ inline std::vector<OpCase> op_table() {
          return hinge(v[0], index(v[0], {1, 0, 2}));
        },
        on({{3, 4}})},
+      {"class_weighted",
+       [](V v) {
+         return class_weighted(v[0], three_labels(v), constants(v[0], {0.5, 2, 1}));
+       },
+       on({{3}})},
+      {"logistic",
+       [](V v) {
+         return logistic(v[0], index(v[0], {1, -1, 1}));
+       },
+       on({{3}, {3, 1}}, -6, 6)},
+      {"ldam",
+       [](V v) {
+         return ldam(v[0], three_labels(v), {.counts = {81, 16, 1}, .scale = 5});
+       },
+       on({{3, 3}}, -1, 1)},
+      {"ldam_margins",
+       [](V) {
+         return Variable(ldam_margins({81, 16, 1}));
+       },
+       on({{}}), 0, false},
+      {"focal", [](V v) { return focal(v[0], three_labels(v)); }, on({{3, 4}}, -5, 5)},
+      {"focal", [](V v) { return focal(v[0], three_labels(v), {.gamma = 0.5}); }, on({{3, 4}}, -5, 5)},
+      {"logit_adjusted_cross_entropy",
+       [](V v) {
+         return logit_adjusted_cross_entropy(v[0], three_labels(v), {.counts = {900, 90, 10}, .tau = 0.7});
+       },
+       on({{3, 3}}, -5, 5)},
+      {"symmetric_cross_entropy", [](V v) { return symmetric_cross_entropy(v[0], three_labels(v), {.alpha = 2}); },
+       on({{3, 4}}, -5, 5)},
+      {"generalized_cross_entropy", [](V v) { return generalized_cross_entropy(v[0], three_labels(v)); }, on({{3, 4}}, -5, 5)},
+      {"normalize_logits", [](V v) { return normalize_logits(v[0]); }, on({{3, 4}}, -5, 5)},
       // ---- results that are no floats
       {"one_hot", [](V v) { return Variable(one_hot(argmax(v[0]), 6)); }, on({{2, 6}}), 0, false},
       {"equal", [](V v) { return Variable(compare<fn::Equal>(v[0].value(), v[0].value())); }, any(), 0, false},

@@ -4,72 +4,14 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/check_gradients.h"
 #include "autograd/reduce.h"
 #include "core/error.h"
-#include "core/ops.h"
 #include "core/random.h"
-#include "tests/catch_compat.h"
+#include "data/imbalance.h"
+#include "tests/layers/loss_checks.h"
 
 using namespace heft;
-using heft::test::contains;
-using heft::test::message_of;
-
-namespace {
-
-constexpr std::int64_t kN = 7, kC = 5;
-using Row = std::vector<double>;
-using Rows = std::vector<Row>;
-
-Tensor logits() { return random_normal({kN, kC}, 0, 3, DType::f64, Device::cpu(), {.seed = 4}); }
-Tensor labels() { return Tensor::from<std::int64_t>({0, 4, 2, 2, 1, 3, 0}); }
-
-Rows rows(const Tensor& x) {
-  const Row flat = x.to_vector<double>();
-  const auto width = static_cast<std::size_t>(x.size(1));
-  Rows all;
-  for (std::size_t i = 0; i < flat.size(); i += width)
-    all.emplace_back(flat.begin() + static_cast<std::ptrdiff_t>(i), flat.begin() + static_cast<std::ptrdiff_t>(i + width));
-  return all;
-}
-
-// -log p_c by the definition.
-double minus_log_p(const Row& z, std::size_t c) {
-  double total = 0;
-  for (const double v : z) total += std::exp(v);
-  return std::log(total) - z[c];
-}
-
-// Compares with loss(row, label), one value per sample.
-template <class Formula>
-void check_values(const Variable& losses, const Formula& formula) {
-  REQUIRE(losses.shape() == Shape{kN});
-  const Row got = losses.value().to_vector<double>();
-  const Rows z = rows(logits());
-  const auto y = labels().to_vector<std::int64_t>();
-  for (std::size_t i = 0; i < got.size(); ++i)
-    CHECK(got[i] == Approx(formula(z[i], static_cast<std::size_t>(y[i]), i)).epsilon(1e-12));
-}
-
-void check_gradient(const std::function<Variable(const Variable&)>& loss, const Tensor& at) {
-  const GradientCheckReport report = check_gradients([&](const std::vector<Variable>& v) { return loss(v[0]); }, {at});
-  INFO(report.message);
-  CHECK(report.ok);
-  CHECK(report.checked >= at.numel());
-}
-
-// Value and gradient at these logits are finite, in both precisions.
-void check_finite(const std::function<Variable(const Variable&)>& loss, const Row& values, const Shape& shape) {
-  for (const DType dtype : {DType::f32, DType::f64}) {
-    const Variable x(Tensor::from(values, shape).astype(dtype), true);
-    const Variable y = loss(x);
-    CHECK(all_finite(y.value()));
-    backward(sum(y));
-    CHECK(all_finite(x.grad()));
-  }
-}
-
-}  // namespace
+using namespace heft::test;
 
 TEST_CASE("cross_entropy agrees with its formula", "[losses]") {
   const Tensor y = labels();
@@ -144,23 +86,48 @@ TEST_CASE("hinge is Crammer and Singer's", "[losses]") {
   CHECK(loss.value().item() == 0);
 }
 
-TEST_CASE("losses stay finite for extreme logits", "[losses]") {
-  const Row extreme = {1e4, -1e4, 0, -1e4, -1e4, 1e4, 1e4, 1e4, 1e4};
-  const Shape shape{3, 3};
-  for (const std::int64_t label : {0, 1, 2}) {
-    const Tensor y = Tensor::from<std::int64_t>({label, label, label});
-    check_finite([&](const Variable& x) { return cross_entropy(x, y); }, extreme, shape);
-    check_finite([&](const Variable& x) { return cross_entropy(x, y, {.label_smoothing = 0.1}); }, extreme, shape);
-    check_finite([&](const Variable& x) { return hinge(x, y); }, extreme, shape);
-  }
-  for (const double t : {0.0, 0.5, 1.0})
-    check_finite([&](const Variable& x) { return binary_cross_entropy_with_logits(x, Tensor::full(shape, t)); }, extreme,
-                 shape);
-  const auto wrong = cross_entropy(Tensor::from<float>({1e4f, -1e4f}, {1, 2}), Tensor::from<std::int64_t>({1}));
-  CHECK(wrong.value().item() == Approx(2e4));
-  // A sure and right answer keeps its digits: log(1 + e^-20).
-  const auto right = binary_cross_entropy_with_logits(Tensor::from<float>({20}), Tensor::ones({1}));
-  CHECK(right.value().item() == Approx(std::log1p(std::exp(-20.0))).epsilon(1e-5));
+TEST_CASE("class-balanced cross entropy is cross entropy with effective-number weights", "[losses]") {
+  // CIFAR-10, exponential 0.01: the published weights of the largest and the smallest class are 0.0506 and 3.993.
+  const auto counts = data::long_tailed_counts(5000, 10, data::Profile::exponential, 0.01);
+  const Tensor w = data::class_weights(counts, {.scheme = data::WeightScheme::effective_number});
+  const Tensor z = random_normal({2, 10}), y = Tensor::from<std::int64_t>({0, 9});
+  const Row plain = cross_entropy(z, y).value().to_vector<double>();
+  const Row balanced = cross_entropy(z, y, {.class_weights = w}).value().to_vector<double>();
+  CHECK(balanced[0] / plain[0] == Approx(0.0506).margin(0.00005));
+  CHECK(balanced[1] / plain[1] == Approx(3.993).margin(0.0005));
+  check_equal(class_weighted(cross_entropy(z, y), y, w), cross_entropy(z, y, {.class_weights = w}));
+}
+
+TEST_CASE("class weights multiply any losses", "[losses]") {
+  const Variable losses(Tensor::from<double>({1, 2, 3}), true);
+  const Variable weighted = class_weighted(losses, Tensor::from<std::uint8_t>({1, 0, 1}), Tensor::from<float>({0.5f, 4}));
+  CHECK(weighted.value().to_vector<double>() == Row{4, 1, 12});
+  backward(weighted, Tensor::ones({3}, DType::f64));
+  CHECK(losses.grad().to_vector<double>() == Row{4, 0.5, 4});
+}
+
+TEST_CASE("the logistic loss takes labels 0 and 1, or -1 and 1", "[losses]") {
+  const Row z = {2, -3, 0.5};
+  const Tensor x = Tensor::from(z);
+  const Variable losses = logistic(x, Tensor::from<std::int64_t>({1, 0, 0}));
+  check_equal(losses, logistic(x.reshape({3, 1}), Tensor::from<std::int32_t>({1, -1, -1})));
+  check_equal(losses, logistic(x, Tensor::from<bool>({true, false, false})));
+  check_equal(losses, Tensor::from<double>({std::log1p(std::exp(-2)), std::log1p(std::exp(-3)), std::log1p(std::exp(0.5))}));
+  check_equal(losses, binary_cross_entropy_with_logits(x, Tensor::from<double>({1, 0, 0})));
+  check_gradient([](const Variable& v) { return logistic(v, Tensor::from<std::int64_t>({1, -1, 1})); }, x);
+  CHECK(logistic(Tensor::zeros({0, 1}), Tensor::zeros({0}, DType::i64)).shape() == Shape{0});
+
+  const auto message = [&](const std::vector<std::int64_t>& y) {
+    return message_of<ValueError>([&] { logistic(x, Tensor::from(y)); });
+  };
+  CHECK(message({1, 2, 0}) == "[logistic] expected labels 0 and 1, or -1 and 1; got 2 at sample 1");
+  CHECK(message({1, 0, -1}) == "[logistic] expected labels 0 and 1, or -1 and 1; got -1 at sample 2, and both 0 and -1");
+  CHECK(contains(message_of<ShapeError>([&] {
+                   logistic(Tensor::zeros({3, 2}), Tensor::zeros({3}, DType::i64));
+                 }),
+                 "expected logits (N) or (N, 1) and labels (N); got (3, 2) and (3,)"));
+  CHECK_THROWS_AS(logistic(x, Tensor()), ShapeError);
+  CHECK(contains(message_of<DTypeError>([&] { logistic(x, Tensor::zeros({3})); }), "expected integer labels; got f32"));
 }
 
 TEST_CASE("wrong labels and targets are named with their sample", "[losses]") {
@@ -196,6 +163,12 @@ TEST_CASE("options of losses are refused by name", "[losses]") {
                  "got -1 for class 1"));
   CHECK(
       contains(message_of<ValueError>([&] { smooth_l1(x, x, {.beta = 0}); }), "[smooth_l1] expected a finite beta > 0; got 0"));
+  const auto weigh = [&](const Tensor& losses, const Tensor& w) { return [=] { class_weighted(losses, y, w); }; };
+  CHECK(contains(message_of<ShapeError>(weigh(Tensor::ones({2, 3}), Tensor::ones({3}))), "expected losses (N); got (2, 3)"));
+  CHECK(contains(message_of<ShapeError>(weigh(Tensor::ones({3}), Tensor::ones({3}))), "one label for each of (3,); got (2,)"));
+  CHECK(contains(message_of<ShapeError>(weigh(Tensor::ones({2}), Tensor())), "expected class_weights (C); got none"));
+  CHECK(contains(message_of<ValueError>(weigh(Tensor::ones({2}), Tensor::full({3}, -1))), "got -1 for class 0"));
+  CHECK(contains(message_of<ValueError>(weigh(Tensor::ones({2}), Tensor::ones({0}))), "expected labels in [0, 0); got 0"));
   CHECK(contains(message_of<ValueError>([&] { hinge(x, y, {.margin = -1}); }), "[hinge] expected a finite margin > 0; got -1"));
 }
 
