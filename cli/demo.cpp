@@ -4,6 +4,7 @@
 
 #include <array>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -27,8 +28,11 @@ constexpr std::array<Method, 4> kMethods{{{"SGD", "sgd", "none"},
 
 struct Flags {
   train::Recipe recipe{.data = {.imbalance = "exp:0.01", .class_order = "reversed"},
+                       .class_weights_in = "exponent",
                        .lr = 0.02,
+                       .clip_norm = std::numeric_limits<double>::infinity(),
                        .lambda = 3,
+                       .lambda_from = 1,
                        .lr_schedule = "cosine",
                        .epochs = 20};
   int seeds = 1;
@@ -44,7 +48,12 @@ struct Outcome {
 train::Recipe recipe_of(const Method& method, train::Recipe recipe) {
   recipe.optimizer = method.optimizer;
   recipe.class_weights = method.class_weights;
-  if (recipe.optimizer == "sgd") recipe.lambda = recipe.gamma = std::nullopt, recipe.lambda_from = std::nullopt;
+  if (recipe.optimizer == "sgd") {
+    recipe.lambda = recipe.gamma = recipe.alpha = std::nullopt;
+    recipe.lambda_from = std::nullopt;
+    recipe.lambda_auto.clear();
+    recipe.lambda_schedule = "step";
+  }
   if (recipe.class_weights == "none") recipe.class_weights_from = std::nullopt;
   return recipe;
 }

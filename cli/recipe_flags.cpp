@@ -51,6 +51,9 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       ->capture_default_str();
   model("--class-weights-from-epoch", recipe.class_weights_from,
         "First epoch of deferred weights [the last fifth of the epochs]");
+  model("--class-weights-in", recipe.class_weights_in,
+        "With absgd: prior (the measure that is tilted), or exponent (the authors' form)")
+      ->capture_default_str();
 
   const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
     return command.add_option(flag, value, text)->group("Optimizer");
@@ -59,11 +62,18 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   optimizer("--lr", recipe.lr, "Learning rate [0.05; Adam family 0.001]");
   optimizer("--momentum", recipe.momentum, "Of sgd and absgd [0.9]");
   optimizer("--weight-decay", recipe.weight_decay, "[0.0005; adam and abadam 0; adamw 0.01]");
-  optimizer("--clip-norm", recipe.clip_norm, "Largest norm of the gradient")->capture_default_str();
+  optimizer("--clip-norm", recipe.clip_norm, "Largest norm of the gradient [absgd and abadam 1, else inf]");
+  optimizer("--accumulate", recipe.accumulate, "Batches to a step")->capture_default_str();
   optimizer("--lambda", recipe.lambda,
             "Of absgd and abadam: positive lifts hard samples, negative quiets them, inf is the mean [5]");
-  optimizer("--lambda-from-epoch", recipe.lambda_from, "The mean before that epoch [1]");
+  optimizer("--lambda-auto", recipe.lambda_auto,
+            "Solve for lambda: ess:SHARE or kl:NATS per batch, ess-epoch:SHARE, kl-epoch:NATS, dual:NATS");
+  optimizer("--lambda-from-epoch", recipe.lambda_from, "The mean before that epoch [the one after 60 % of them]");
+  optimizer("--lambda-schedule", recipe.lambda_schedule,
+            one_of("How it comes in from there to the last epoch, in 1/lambda", train::lambda_schedule_names()))
+      ->capture_default_str();
   optimizer("--gamma", recipe.gamma, "Share of the new batch in the moving average of the weights [0.9]");
+  optimizer("--alpha", recipe.alpha, "Scales that average alone: weights are 1/alpha as large [1]");
   optimizer("--lr-schedule", recipe.lr_schedule, one_of("Over the epochs", train::lr_schedule_names()))->capture_default_str();
   optimizer("--warm-up", recipe.warm_up, "Epochs of linear warm-up")->capture_default_str();
   optimizer("--epochs", recipe.epochs, "Passes over the training set")->capture_default_str();

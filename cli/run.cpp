@@ -31,6 +31,15 @@ class StopSignals {
   }
 };
 
+std::string collapse_warning(const train::Setup& setup, const train::EpochReport& report) {
+  return fmt::format(
+      "warning: epoch {}: the network has collapsed, it predicts {} for every image. A lower --lr{} may help; what was learnt "
+      "is "
+      "unlikely to come back in this run",
+      report.epoch, class_names(*setup.data.train)[static_cast<std::size_t>(*report.collapsed_to)],
+      setup.recipe.lambda ? ", a --lambda further from 0 or a later --lambda-from-epoch" : " or a --clip-norm");
+}
+
 }  // namespace
 
 train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label, bool epoch_lines,
@@ -44,6 +53,7 @@ train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label,
   };
   options.on_epoch = [&](const train::EpochReport& report) {
     if (epoch_lines) progress_.print(epoch_line(report));
+    if (report.collapsed_to) progress_.print(collapse_warning(setup, report));
     if (report.test) last = "  balanced " + percent(report.test->balanced_accuracy) + " %";
     if (on_epoch) on_epoch(report);
   };

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/recipe_flags.h"
@@ -12,6 +13,7 @@
 #include "train/atomic_file.h"
 #include "train/metrics_log.h"
 #include "train/run_state.h"
+#include "train/safetensors.h"
 
 namespace heft::cli {
 namespace {
@@ -69,10 +71,24 @@ void print_results(const train::Setup& setup, const train::EpochReport& last, co
   std::cout << "\nwritten to " << out << ": metrics.jsonl config.json model.safetensors state.safetensors\n";
 }
 
+// What a flag leaves open and the number of epochs decides stays as the run began.
+train::Recipe as_begun(train::Recipe recipe, const std::string& state_file) {
+  const auto metadata = train::read_safetensors(state_file).metadata;
+  const auto text = metadata.find("recipe");
+  if (text == metadata.end()) return recipe;
+  const nlohmann::json before = nlohmann::json::parse(text->second, nullptr, false);
+  const auto take = [&](const char* key, std::optional<int>& field) {
+    if (!field && before.is_object() && before.contains(key) && before[key].is_number_integer()) field = before[key].get<int>();
+  };
+  if (train::has_lambda(recipe)) take("lambda_from", recipe.lambda_from);
+  if (recipe.class_weights == "deferred") take("class_weights_from", recipe.class_weights_from);
+  return recipe;
+}
+
 int run(const Flags& flags) {
-  train::Setup setup = train::prepare(flags.recipe);
-  std::filesystem::create_directories(flags.out);
   const auto file = [&flags](const char* name) { return (std::filesystem::path(flags.out) / name).string(); };
+  train::Setup setup = train::prepare(flags.resume ? as_begun(flags.recipe, file("state.safetensors")) : flags.recipe);
+  std::filesystem::create_directories(flags.out);
   if (flags.resume) {
     const train::LoadedRun before = train::load_run(file("state.safetensors"), *setup.net, *setup.optimizer);
     check_same_recipe(flags.out, setup.recipe, before.metadata);

@@ -5,8 +5,12 @@ namespace {
 
 template <class Options>
 std::shared_ptr<Reduction> weights_of(const Options& options) {
-  return std::make_shared<ExponentialWeights>(ExponentialWeightsOptions{
-      .lambda = options.lambda, .gamma = options.gamma, .alpha = options.alpha, .start = options.start, .clip = options.clip});
+  return std::make_shared<ExponentialWeights>(ExponentialWeightsOptions{.lambda = options.lambda,
+                                                                        .gamma = options.gamma,
+                                                                        .alpha = options.alpha,
+                                                                        .start = options.start,
+                                                                        .clip = options.clip,
+                                                                        .auto_lambda = options.auto_lambda});
 }
 
 SGDOptions base(const ABSGDOptions& options) {

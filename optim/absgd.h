@@ -21,6 +21,7 @@ struct ABSGDOptions {
   double alpha = 1;
   Start start = Start::bias_corrected;
   std::optional<double> clip = {};
+  std::optional<AutoLambda> auto_lambda = {};
 };
 
 class ABSGD : public SGD {
@@ -48,6 +49,7 @@ struct ABAdamOptions {
   double alpha = 1;
   Start start = Start::bias_corrected;
   std::optional<double> clip = {};
+  std::optional<AutoLambda> auto_lambda = {};
 };
 
 class ABAdam : public Adam {

@@ -96,6 +96,7 @@ class ExponentialWeights final : public Reduction {
   void set_lambda(double lambda);
   // AutoLambda::When::on_adapt: solves on the losses since the last call; without any, or without it, nothing happens.
   void adapt();
+  bool solves_lambda() const { return auto_.has_value(); }
   // Whether the last lambda that was solved for is the end of its range: ties leave no solution.
   bool lambda_clamped() const { return lambda_clamped_; }
 

@@ -18,6 +18,17 @@ void check_factor(double value, const char* op, const char* what) {
 // From a at 0 to b at 1.
 double half_cosine(double a, double b, double x) { return b + (a - b) * (1 + std::cos(std::acos(-1.0) * x)) / 2; }
 
+// 1 / lambda as `shape` of the share of the way from begin to end that lies behind t.
+template <class F>
+Schedule ramp(const char* op, double begin, double end, double value, F shape) {
+  check(std::isfinite(end) && begin >= 0 && begin < end, op, "expected times 0 <= begin < end; got {} and {}", begin, end);
+  check(std::abs(value) >= 1e-3, op, "expected lambda of at least 0.001 in magnitude; got {}", value);
+  return [=](double t) {
+    if (t <= begin) return std::numeric_limits<double>::infinity();
+    return value / shape(std::min((t - begin) / (end - begin), 1.0));
+  };
+}
+
 }  // namespace
 
 Schedule step_decay(double every, double factor) {
@@ -63,6 +74,29 @@ Schedule one_cycle(double total, const OneCycleOptions& options) {
 Schedule from(double time, double value, double before) {
   check(std::isfinite(time) && time >= 0, "from", "expected a time of at least 0; got {}", time);
   return [=](double t) { return t < time ? before : value; };
+}
+
+Schedule lambda_linear(double begin, double end, double value) {
+  return ramp("lambda_linear", begin, end, value, [](double x) { return x; });
+}
+
+Schedule lambda_cosine(double begin, double end, double value) {
+  return ramp("lambda_cosine", begin, end, value, [](double x) { return half_cosine(0, 1, x); });
+}
+
+Schedule lambda_steps(std::vector<std::pair<double, double>> times_and_values) {
+  for (std::size_t i = 0; i < times_and_values.size(); ++i) {
+    const auto [time, value] = times_and_values[i];
+    check(time >= 0 && (i == 0 || time > times_and_values[i - 1].first), "lambda_steps",
+          "expected ascending times; got {} at {}", time, i);
+    check(std::abs(value) >= 1e-3, "lambda_steps", "expected lambda of at least 0.001 in magnitude; got {} at {}", value, i);
+  }
+  return [=](double t) {
+    double lambda = std::numeric_limits<double>::infinity();
+    for (const auto& [time, value] : times_and_values)
+      if (t >= time) lambda = value;
+    return lambda;
+  };
 }
 
 }  // namespace heft::optim

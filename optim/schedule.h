@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace heft::optim {
@@ -33,5 +34,10 @@ Schedule one_cycle(double total, const OneCycleOptions& options = {});
 // ---- for lambda
 // `value` from `time` on, `before` until then: the two-stage recipe, the mean first.
 Schedule from(double time, double value, double before = std::numeric_limits<double>::infinity());
+// 1 / lambda from 0 (the mean) at `begin` to 1 / value at `end`, along a line or half a cosine; begin < end.
+Schedule lambda_linear(double begin, double end, double value);
+Schedule lambda_cosine(double begin, double end, double value);
+// Infinity before the first time, then the value of the last time reached; times ascend.
+Schedule lambda_steps(std::vector<std::pair<double, double>> times_and_values);
 
 }  // namespace heft::optim

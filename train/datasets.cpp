@@ -9,17 +9,12 @@
 #include "data/fashion_mnist.h"
 #include "data/imbalance.h"
 #include "data/split.h"
+#include "train/read_number.h"
 
 namespace heft::train {
 namespace {
 
 constexpr const char* kOp = "load_datasets";
-
-template <class T>
-bool read_number(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
-}
 
 std::string idx_file(const std::string& dir, const std::string& name) {
   for (const char* suffix : {"", ".gz"}) {

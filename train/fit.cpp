@@ -1,5 +1,6 @@
 #include "train/fit.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -22,6 +23,7 @@ optim::ExponentialWeights* exponential_weights(const optim::Optimizer& opt) {
 
 void check_options(const optim::Optimizer& opt, const data::Loader& batches, const FitOptions& options) {
   check(options.epochs >= 1, kOp, "expected epochs >= 1; got {}", options.epochs);
+  check(options.accumulate >= 1, kOp, "expected accumulate >= 1; got {}", options.accumulate);
   check(options.first_epoch >= 1, kOp, "expected first_epoch >= 1; got {}", options.first_epoch);
   check(batches.size() >= 1, kOp, "expected training data with at least one batch; the loader has none");
   check(!options.lambda || exponential_weights(opt) != nullptr, kOp,
@@ -33,35 +35,68 @@ void check_options(const optim::Optimizer& opt, const data::Loader& batches, con
                     options.class_weights.defined() ? options.class_weights.shape() : Shape{});
 }
 
+// Shares of the predictions and of the labels that one class has, beyond which every prediction is called the same.
+constexpr double kAllOneClass = 0.999, kMixedLabels = 0.9;
+
 // What an epoch's report is made of.
 class EpochMeter {
  public:
-  explicit EpochMeter(EpochReport& report) : report_(report) {}
-  void add(const Tensor& losses, const optim::Reduction& reduction) {
+  EpochMeter(EpochReport& report, std::int64_t batches, std::int64_t classes)
+      : report_(report), batches_(batches), predicted_(static_cast<std::size_t>(classes)), labels_(predicted_) {}
+
+  void add(const Tensor& logits, const Tensor& labels, const Tensor& losses) {
     loss_sum_ += sum(losses.astype(DType::f64)).item();
-    effective_ += reduction.effective_sample_size() / static_cast<double>(losses.numel());
-    ++steps_;
+    ++seen_;
     report_.images += losses.numel();
-    report_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     report_.train_loss = loss_sum_ / static_cast<double>(report_.images);
-    report_.effective_share = effective_ / static_cast<double>(steps_);
+    report_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     report_.images_per_second = static_cast<double>(report_.images) / report_.seconds;
+    if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) add_predictions(logits, labels);
   }
-  std::int64_t steps() const { return steps_; }
+  void add_step(const optim::Reduction& reduction) {
+    effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
+    report_.effective_share = effective_ / static_cast<double>(++steps_);
+  }
+  std::int64_t batches_seen() const { return seen_; }
 
  private:
+  void add_predictions(const Tensor& logits, const Tensor& labels) {
+    const std::vector<std::int64_t> predicted = argmax(logits).to(Device::cpu()).to_vector<std::int64_t>();
+    const std::vector<std::int64_t> label = labels.to(Device::cpu()).to_vector<std::int64_t>();
+    for (std::size_t i = 0; i < predicted.size(); ++i) {
+      correct_ += predicted[i] == label[i];
+      if (2 * seen_ <= batches_) continue;
+      ++predicted_[static_cast<std::size_t>(predicted[i])];
+      ++labels_[static_cast<std::size_t>(label[i])];
+      ++counted_;
+    }
+    report_.train_accuracy = static_cast<double>(correct_) / static_cast<double>(report_.images);
+    if (seen_ < batches_) return;
+    const auto share = [this](const std::vector<std::int64_t>& counts) {
+      return static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(counted_);
+    };
+    if (share(predicted_) >= kAllOneClass && share(labels_) <= kMixedLabels)
+      report_.collapsed_to = std::max_element(predicted_.begin(), predicted_.end()) - predicted_.begin();
+  }
+
   EpochReport& report_;
+  std::int64_t batches_;
+  std::vector<std::int64_t> predicted_, labels_;  // of the second half of the epoch, by class
   Clock::time_point start_ = Clock::now();
-  double loss_sum_ = 0;
-  double effective_ = 0;
-  std::int64_t steps_ = 0;
+  double loss_sum_ = 0, effective_ = 0;
+  std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, counted_ = 0;
 };
 
 EpochReport begin_epoch(optim::Optimizer& opt, const FitOptions& options, int epoch) {
   const double finished = epoch - 1;
   optim::ExponentialWeights* weights = exponential_weights(opt);
   if (options.lr_factor) opt.set_lr_factor(options.lr_factor(finished));
-  if (options.lambda) weights->set_lambda(options.lambda(finished));
+  if (weights != nullptr) weights->adapt();
+  if (options.lambda) {
+    // A lambda that is solved for keeps its value; the schedule says when, and which sign.
+    const double lambda = options.lambda(finished);
+    if (!weights->solves_lambda() || std::isinf(lambda) || std::isinf(weights->lambda())) weights->set_lambda(lambda);
+  }
   EpochReport report{.epoch = epoch, .lr = opt.lr()};
   if (weights != nullptr) report.lambda = weights->lambda();
   report.class_weighted = options.class_weights.defined() && epoch >= options.class_weights_from;
@@ -84,22 +119,27 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
   FitResult result;
   for (int epoch = options.first_epoch; epoch <= options.epochs; ++epoch) {
     EpochReport report = begin_epoch(opt, options, epoch);
-    EpochMeter meter(report);
+    EpochMeter meter(report, batches.size(), batches.dataset()->classes());
     net.train();
     batches.set_epoch(static_cast<std::uint64_t>(epoch - 1));
     for (const data::Batch& batch : batches) {
       const Variable logits = net(batch.images);
-      const Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
-      opt.zero_grad();
+      Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
+      meter.add(logits.value(), batch.labels, losses.value());
+      optim::SampleInfo about;
       if (report.class_weighted) {
-        const Tensor weights = options.class_weights.to(losses.device()).astype(losses.dtype());
-        backward(opt.reduce(losses * index_select(weights, 0, batch.labels)));
-      } else {
-        backward(opt.reduce(losses));
+        const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
+        if (options.class_weights_in == ClassWeightsIn::prior) about.prior = weights;
+        else losses = losses * weights.astype(losses.dtype());
       }
-      opt.step();
-      meter.add(losses.value(), opt.reduction());
-      if (options.on_step) options.on_step({epoch, meter.steps(), batches.size(), report.train_loss});
+      const std::int64_t seen = meter.batches_seen();
+      if ((seen - 1) % options.accumulate == 0) opt.zero_grad();
+      backward(opt.reduce(losses, about));
+      if (seen % options.accumulate == 0 || seen == batches.size()) {
+        opt.step();
+        meter.add_step(opt.reduction());
+      }
+      if (options.on_step) options.on_step({epoch, seen, batches.size(), report.train_loss});
       if (options.stop && options.stop()) {
         result.stopped = true;
         return result;

@@ -23,8 +23,11 @@ struct StepReport {
 };
 
 struct EpochReport {
-  int epoch = 0;          // 1, 2, ...
-  double train_loss = 0;  // mean over the samples seen, in training mode, every sample counting alike
+  int epoch = 0;              // 1, 2, ...
+  double train_loss = 0;      // mean over the samples seen, in training mode, every sample counting alike
+  double train_accuracy = 0;  // of the same predictions; logits (N, C) only, else 0
+  // The class that every prediction of the epoch's second half was of, where the labels are not: the network has collapsed.
+  std::optional<std::int64_t> collapsed_to = {};
   double lambda = std::numeric_limits<double>::infinity();  // of the exponential weights; infinity: the mean
   double lr = 0;                                            // of the first parameter group
   bool class_weighted = false;
@@ -36,6 +39,12 @@ struct EpochReport {
   std::optional<Evaluation> validation = {};
 };
 
+// Where class weights act. With the mean both are one.
+enum class ClassWeightsIn {
+  prior,    // SampleInfo::prior, the reference measure of the tilt: w = q exp(loss / lambda) / u
+  exponent  // the authors' form: the losses themselves, so that they are tilted too: w = exp(q loss / lambda) / u, times q
+};
+
 struct FitOptions {
   int epochs = 10;
   int first_epoch = 1;  // beyond 1 where a run is resumed
@@ -44,10 +53,12 @@ struct FitOptions {
   // A schedule for lambda needs an optimizer with exponential weights (ABSGD, ABAdam).
   optim::Schedule lr_factor = nullptr;
   optim::Schedule lambda = nullptr;
-  // (C), from epoch `class_weights_from` on; they multiply the losses, before the reduction sees them. Undefined: none.
-  // From an epoch late in the run on they are the deferred re-weighting of Cao et al. (NeurIPS 2019).
+  // (C), from epoch `class_weights_from` on. Undefined: none. From an epoch late in the run on they are the deferred
+  // re-weighting of Cao et al. (NeurIPS 2019).
   Tensor class_weights = {};
   int class_weights_from = 1;
+  ClassWeightsIn class_weights_in = ClassWeightsIn::prior;
+  int accumulate = 1;  // batches of the loader to a step; the last step of an epoch may have fewer
   // Evaluated after each epoch, normalised as the loader does it.
   data::DatasetPtr test = nullptr;
   data::DatasetPtr validation = nullptr;

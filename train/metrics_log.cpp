@@ -27,6 +27,8 @@ std::string metrics_line(const EpochReport& report) {
   Json line;
   line["epoch"] = report.epoch;
   line["train_loss"] = report.train_loss;
+  line["train_accuracy"] = report.train_accuracy;
+  line["collapsed_to"] = report.collapsed_to ? Json(*report.collapsed_to) : Json(nullptr);
   if (report.test) put(line, "", *report.test, "test_");
   if (report.validation) put(line, "validation_", *report.validation, "validation_");
   line["lambda"] = std::isfinite(report.lambda) ? Json(report.lambda) : Json(nullptr);

@@ -10,6 +10,7 @@
 
 #include "data/loader.h"
 #include "layers/module.h"
+#include "optim/exponential_weights.h"
 #include "optim/optimizer.h"
 #include "train/datasets.h"
 #include "train/fit.h"
@@ -22,18 +23,26 @@ struct Recipe {
   std::string loss = "cross_entropy";  // loss_names()
   double label_smoothing = 0;          // cross_entropy only
   // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Their mean
-  // is 1 over the training set, so that the learning rate keeps its meaning; with absgd and abadam, over the classes.
+  // is 1 over the training set, so that the learning rate keeps its meaning; inside the exponent, over the classes.
   std::string class_weights = "none";
   std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
+  std::string class_weights_in = "prior";      // or "exponent": ClassWeightsIn
   std::string optimizer = "sgd";               // optimizer_names()
   std::optional<double> lr = {};               // unset: 0.05, and 0.001 for the Adam family
   std::optional<double> momentum = {};         // SGD family; unset: 0.9
   std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
-  double clip_norm = std::numeric_limits<double>::infinity();
+  std::optional<double> clip_norm = {};        // unset: 1 for absgd and abadam, else infinity
+  int accumulate = 1;                          // batches to a step
   // Of absgd and abadam, unset for others.
-  std::optional<double> lambda = {};    // unset: 5; infinity: the mean
-  std::optional<int> lambda_from = {};  // the mean before that epoch; unset: 1
-  std::optional<double> gamma = {};     // unset: 0.9
+  std::optional<double> lambda = {};  // unset: 5; infinity: the mean
+  // Solved for instead, with lambda's sign: "ess:SHARE" or "kl:NATS" on each batch, "ess-epoch:SHARE" or "kl-epoch:NATS" on the
+  // losses of each epoch, "dual:NATS" by a dual step per batch (optim/exponential_weights.h). Empty: lambda is what it is.
+  std::string lambda_auto = {};
+  std::optional<int> lambda_from = {};  // the mean before that epoch; unset: that after 60 % of them
+  // How lambda comes in, between lambda_from and the last epoch: "step", all at once; "linear" and "cosine" in 1 / lambda.
+  std::string lambda_schedule = "step";
+  std::optional<double> gamma = {};    // unset: 0.9
+  std::optional<double> alpha = {};    // unset: 1
   std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
   int warm_up = 0;                     // epochs of linear warm-up
   int epochs = 10;
@@ -45,6 +54,12 @@ struct Recipe {
 std::vector<std::string> loss_names();
 std::vector<std::string> optimizer_names();
 std::vector<std::string> lr_schedule_names();
+std::vector<std::string> lambda_schedule_names();
+
+// Whether the recipe's optimizer has exponential weights.
+bool has_lambda(const Recipe& recipe);
+// What lambda_auto means; empty for an empty text. Throws ValueError for another text.
+std::optional<optim::AutoLambda> auto_lambda_rule(const std::string& text);
 
 // Every unset field set, every field checked: ValueError names the one that is wrong. data is checked when it is loaded.
 Recipe resolved(Recipe recipe);

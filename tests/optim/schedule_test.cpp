@@ -63,3 +63,25 @@ TEST_CASE("schedules refuse times and factors that make no sense", "[optim]") {
   CHECK(contains(message_of<ValueError>([] { one_cycle(10, {.peak_at = 1}); }), "peak_at"));
   CHECK(contains(message_of<ValueError>([] { from(-1, 5); }), "[from]"));
 }
+
+TEST_CASE("lambda comes in along a line or a cosine in 1 / lambda, or by steps", "[optim]") {
+  const Schedule line = lambda_linear(2, 6, -2), curve = lambda_cosine(2, 6, 4), steps = lambda_steps({{1, 10}, {3, 2}});
+  for (const Schedule& schedule : {line, curve}) {
+    CHECK(std::isinf(schedule(0)));
+    CHECK(schedule(2) > 1e300);
+  }
+  CHECK(1 / line(3) == Approx(-0.125));
+  CHECK(1 / line(5) == Approx(-0.375));
+  CHECK(line(6) == -2);
+  CHECK(line(60) == -2);
+  CHECK(1 / curve(4) == Approx(0.125));
+  CHECK(1 / curve(3) == Approx(0.25 * (1 - std::cos(std::acos(-1.0) / 4)) / 2));
+  CHECK(curve(6) == 4);
+  CHECK(std::isinf(steps(0.5)));
+  CHECK(steps(1) == 10);
+  CHECK(steps(2.9) == 10);
+  CHECK(steps(100) == 2);
+  CHECK(contains(message_of<ValueError>([] { lambda_linear(3, 3, 1); }), "begin < end; got 3 and 3"));
+  CHECK(contains(message_of<ValueError>([] { lambda_cosine(0, 3, 0); }), "0.001"));
+  CHECK(contains(message_of<ValueError>([] { lambda_steps({{3, 1}, {2, 1}}); }), "ascending"));
+}

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "autograd/elementwise.h"
 #include "core/error.h"
+#include "core/ops.h"
 #include "core/random.h"
 #include "layers/losses.h"
 #include "layers/models.h"
@@ -251,4 +253,67 @@ TEST_CASE("load_run and load_model: what does not fit is a DataError that names 
     CHECK(metadata.count("model") == (file == std::string("model") ? 1u : 0u));
     check_same_values(copy->state(), net->state());
   }
+}
+
+TEST_CASE("fit: class weights are the prior, or go inside the exponent; both by hand", "[train][fit]") {
+  const data::DatasetPtr dataset = blobs({40, 30, 20, 10});
+  const Tensor q = Tensor::from<double>({0.5, 0.7, 1.2, 3});
+  const bool prior = GENERATE(true, false);
+  const ModulePtr ours = small_net(), by_hand = small_net();
+  optim::ABSGD opt(by_hand->parameters(), {.lr = 0.1, .lambda = 2}), same(ours->parameters(), {.lr = 0.1, .lambda = 2});
+  data::Loader batches = small_loader(dataset), same_batches = small_loader(dataset);
+  for (int epoch = 1; epoch <= 3; ++epoch)
+    for (const data::Batch& batch : batches) {
+      const Variable losses = cross_entropy((*by_hand)(batch.images), batch.labels);
+      const Tensor weights = index_select(q, 0, batch.labels);
+      if (epoch < 2) opt.minimize(losses);
+      else if (!prior) opt.minimize(losses * weights.astype(DType::f32));
+      else {
+        const Variable scalar = opt.reduce(losses, {.prior = weights});
+        opt.zero_grad();
+        backward(scalar);
+        opt.step();
+      }
+    }
+  using train::ClassWeightsIn;
+  fit(*ours, same, same_batches,
+      {.epochs = 3,
+       .class_weights = q,
+       .class_weights_from = 2,
+       .class_weights_in = prior ? ClassWeightsIn::prior : ClassWeightsIn::exponent});
+  check_same_values(ours->state(), by_hand->state());
+}
+
+TEST_CASE("fit: batches accumulated to a step are one batch", "[train][fit]") {
+  const data::DatasetPtr dataset = blobs({40, 30, 20, 10});
+  const ModulePtr whole = small_net(), parts = small_net();
+  optim::ABSGD one(whole->parameters(), {.lr = 0.05, .lambda = 2}), other(parts->parameters(), {.lr = 0.05, .lambda = 2});
+  data::Loader big(dataset, {.batch_size = 32, .shuffle = true, .seed = 5});
+  data::Loader small(dataset, {.batch_size = 8, .shuffle = true, .seed = 5});
+  const FitResult a = fit(*whole, one, big, {.epochs = 2}), b = fit(*parts, other, small, {.epochs = 2, .accumulate = 4});
+  CHECK(b.epochs.back().train_loss == Approx(a.epochs.back().train_loss).epsilon(1e-4));
+  CHECK(b.epochs.back().effective_share == Approx(a.epochs.back().effective_share).epsilon(1e-4));
+  const std::vector<double> x = whole->state().at("fc1.weight").to_vector<double>();
+  const std::vector<double> y = parts->state().at("fc1.weight").to_vector<double>();
+  for (std::size_t i = 0; i < x.size(); i += 37) CHECK(y[i] == Approx(x[i]).epsilon(1e-3).margin(1e-5));
+}
+
+TEST_CASE("fit: a network that predicts one class for everything is reported", "[train][fit]") {
+  const ModulePtr net = small_net();
+  optim::SGD opt(net->parameters(), {.lr = 0.1});
+  data::Loader batches = small_loader(blobs({40, 30, 20, 10}));
+  const FitResult learnt = fit(*net, opt, batches, {.epochs = 5});
+  CHECK_FALSE(learnt.epochs.back().collapsed_to);
+  CHECK(learnt.epochs.back().train_accuracy > 0.6);
+  opt.set_lr(0);
+  std::map<std::string, Tensor> broken = net->state();
+  for (auto& [name, tensor] : broken) tensor = Tensor::zeros_like(tensor);
+  broken.at("fc2.bias") = Tensor::from<float>({0, 0, 1, 0});
+  net->load_state(broken);
+  const FitResult collapsed = fit(*net, opt, batches, {.epochs = 1});
+  CHECK(collapsed.epochs[0].collapsed_to == 2);
+  CHECK(collapsed.epochs[0].train_accuracy == Approx(0.2));
+  // Where nearly all labels are of one class, predicting it is no collapse.
+  data::Loader uneven = small_loader(blobs({1, 1, 97, 1}));
+  CHECK_FALSE(fit(*net, opt, uneven, {.epochs = 1}).epochs[0].collapsed_to);
 }

@@ -40,6 +40,21 @@ TEST_CASE("recipe: what is unset gets the value that suits the optimizer", "[tra
   CHECK(config["class_weights_from"].is_null());
 }
 
+TEST_CASE("recipe: lambda comes in after 60 % of the epochs, with the gradient's norm bounded", "[train][recipe]") {
+  const auto first_epoch = [](int epochs) { return *train::resolved({.optimizer = "absgd", .epochs = epochs}).lambda_from; };
+  CHECK(first_epoch(10) == 7);
+  CHECK(first_epoch(20) == 13);
+  CHECK(first_epoch(1) == 1);
+  CHECK(*train::resolved({.optimizer = "absgd"}).clip_norm == 1);
+  CHECK(*train::resolved({.optimizer = "abadam", .clip_norm = 3}).clip_norm == 3);
+  CHECK(std::isinf(*train::resolved({}).clip_norm));
+  CHECK(*train::auto_lambda_rule("ess:0.4")->effective_share == 0.4);
+  CHECK(*train::auto_lambda_rule("kl-epoch:0.3")->kl == 0.3);
+  CHECK(train::auto_lambda_rule("kl-epoch:0.3")->when == optim::AutoLambda::When::on_adapt);
+  CHECK(train::auto_lambda_rule("dual:0.3")->when == optim::AutoLambda::When::dual_step);
+  CHECK_FALSE(train::auto_lambda_rule(""));
+}
+
 TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   const auto refusal = [](const Recipe& recipe) { return message_of<ValueError>([&] { train::resolved(recipe); }); };
   CHECK(contains(refusal({.model = "lenet6"}), "lenet5"));
@@ -55,6 +70,12 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.lr = std::numeric_limits<double>::quiet_NaN()}), "lr"));
   CHECK(contains(refusal({.optimizer = "absgd", .lambda_from = 0}), "lambda-from-epoch"));
   CHECK(contains(refusal({.lambda = 5.0}), "absgd"));
+  CHECK(contains(refusal({.lambda_auto = "ess:0.5"}), "absgd"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda_auto = "ess"}), "'ess'"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda_auto = "share:0.5"}), "'share:0.5'"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda_schedule = "x"}), "cosine"));
+  CHECK(contains(refusal({.class_weights_in = "x"}), "exponent"));
+  CHECK(contains(refusal({.accumulate = 0}), "accumulate"));
   CHECK(contains(refusal({.epochs = 0}), "epochs"));
   CHECK(contains(refusal({.batch_size = 0}), "batch-size"));
 }
@@ -131,7 +152,7 @@ TEST_CASE("prepare: optimizers start from the same weights and see the same batc
   }
 }
 
-TEST_CASE("prepare: class weights average 1 over the samples, over the classes where losses are tilted", "[train][recipe]") {
+TEST_CASE("prepare: class weights average 1 over the samples, over the classes inside the exponent", "[train][recipe]") {
   const TemporaryDirectory folder;
   test::write_blobs(folder, {80, 40, 20, 20}, {10, 10, 10, 10});
   Recipe recipe{
@@ -143,6 +164,11 @@ TEST_CASE("prepare: class weights average 1 over the samples, over the classes w
   recipe.optimizer = "absgd";
   recipe.lambda_from = 2;
   setup = train::prepare(recipe);
+  CHECK(setup.fit.class_weights.to_vector<double>() == std::vector<double>{0.5, 1, 2, 2});
+  CHECK(setup.fit.class_weights_in == train::ClassWeightsIn::prior);
+  recipe.class_weights_in = "exponent";
+  setup = train::prepare(recipe);
+  CHECK(setup.fit.class_weights_in == train::ClassWeightsIn::exponent);
   const std::vector<double> weights = setup.fit.class_weights.to_vector<double>();
   CHECK(weights[0] == Approx(0.5 / 1.375));
   CHECK(weights[3] == Approx(2 / 1.375));
@@ -151,7 +177,14 @@ TEST_CASE("prepare: class weights average 1 over the samples, over the classes w
 }
 
 TEST_CASE("metrics_line: fields and units", "[train][metrics]") {
-  train::EpochReport report{.epoch = 2, .train_loss = 0.5, .lr = 0.05, .images = 100, .seconds = 2, .images_per_second = 50};
+  train::EpochReport report{.epoch = 2,
+                            .train_loss = 0.5,
+                            .train_accuracy = 0.75,
+                            .collapsed_to = 3,
+                            .lr = 0.05,
+                            .images = 100,
+                            .seconds = 2,
+                            .images_per_second = 50};
   json line = json::parse(train::metrics_line(report));
   CHECK(line["epoch"] == 2);
   CHECK(line["lambda"].is_null());
@@ -166,6 +199,8 @@ TEST_CASE("metrics_line: fields and units", "[train][metrics]") {
   line = json::parse(train::metrics_line(report));
   CHECK(line["lambda"] == 3);
   CHECK(line["train_loss"] == 0.5);
+  CHECK(line["train_accuracy"] == 0.75);
+  CHECK(line["collapsed_to"] == 3);
   CHECK(line["test_accuracy"] == 0.75);
   CHECK(line["balanced_accuracy"] == 0.5);
   CHECK(line["worst_class_accuracy"] == 0.25);
