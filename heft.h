@@ -24,6 +24,7 @@
 #include "core/shape.h"
 #include "core/tensor.h"
 #include "cuda/cuda.h"
+#include "data/calibration.h"
 #include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/fashion_mnist.h"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/check.h"
 #include "core/parallel.h"
 #include "layers/models.h"
 
@@ -11,6 +12,24 @@ namespace {
 
 std::string one_of(const std::string& what, const std::vector<std::string>& names) {
   return fmt::format("{}: {}", what, fmt::join(names, ", "));
+}
+
+std::string all_loss_options() {
+  std::string text;
+  for (const std::string& loss : train::loss_names())
+    for (const auto& [name, value] : train::loss_options(loss))
+      text += fmt::format("{}{} of {} [{}]", text.empty() ? "" : ", ", name, loss, value);
+  return text;
+}
+
+void read_loss_options(const std::vector<std::string>& all, train::Recipe& recipe) {
+  for (const std::string& text : all) {
+    const std::size_t equals = text.find('=');
+    double value = 0;
+    check(equals != std::string::npos && equals > 0 && CLI::detail::lexical_cast(text.substr(equals + 1), value), "recipe",
+          "expected --loss-option NAME=VALUE; got '{}'", text);
+    recipe.loss_options[text.substr(0, equals)] = value;
+  }
 }
 
 }  // namespace
@@ -46,7 +65,18 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   };
   model("--model", recipe.model, one_of("Network", models::names()))->capture_default_str();
   model("--loss", recipe.loss, one_of("Loss of a sample", train::loss_names()))->capture_default_str();
-  model("--label-smoothing", recipe.label_smoothing, "Share of the target spread over all classes")->capture_default_str();
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--loss-option", [&recipe](const std::vector<std::string>& all) { read_loss_options(all, recipe); },
+          "A constant of the loss, NAME=VALUE: " + all_loss_options())
+      ->group("Model and loss");
+  command
+      .add_option_function<double>(
+          "--label-smoothing", [&recipe](double share) { recipe.loss_options["label_smoothing"] = share; },
+          "Share of the target spread over all classes [0]; cross_entropy's option")
+      ->group("Model and loss");
+  model("--logit-norm", recipe.logit_norm, "Tau: train on logits over the tau-th power of their length; 0: as they are")
+      ->capture_default_str();
   model("--class-weights", recipe.class_weights, "none, balanced (1/n of each class), or deferred (that, but late)")
       ->capture_default_str();
   model("--class-weights-from-epoch", recipe.class_weights_from,
@@ -77,6 +107,8 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   optimizer("--lr-schedule", recipe.lr_schedule, one_of("Over the epochs", train::lr_schedule_names()))->capture_default_str();
   optimizer("--warm-up", recipe.warm_up, "Epochs of linear warm-up")->capture_default_str();
   optimizer("--epochs", recipe.epochs, "Passes over the training set")->capture_default_str();
+  optimizer("--sampling", recipe.sampling, "shuffled, or balanced: every class equally often, with replacement")
+      ->capture_default_str();
   optimizer("--batch-size", recipe.batch_size, "Samples of a step")->capture_default_str();
   command
       .add_option_function<std::uint64_t>(

@@ -27,6 +27,7 @@ struct Evaluation {
   double accuracy = 0;
   double balanced_accuracy = 0;
   double worst_class_accuracy = 0;
+  double calibration_error = 0;  // expected, of the softmax; data/calibration.h
   std::vector<std::optional<double>> per_class_accuracy = {};
   data::ConfusionMatrix confusion{1};
 };

@@ -44,14 +44,14 @@ class EpochMeter {
   EpochMeter(EpochReport& report, std::int64_t batches, std::int64_t classes)
       : report_(report), batches_(batches), predicted_(static_cast<std::size_t>(classes)), labels_(predicted_) {}
 
-  void add(const Tensor& logits, const Tensor& labels, const Tensor& losses) {
+  void add(const Tensor& logits, const data::Batch& batch, const Tensor& losses) {
     loss_sum_ += sum(losses.astype(DType::f64)).item();
     ++seen_;
     report_.images += losses.numel();
     report_.train_loss = loss_sum_ / static_cast<double>(report_.images);
     report_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     report_.images_per_second = static_cast<double>(report_.images) / report_.seconds;
-    if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) add_predictions(logits, labels);
+    if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) add_predictions(logits, batch);
   }
   void add_step(const optim::Reduction& reduction) {
     effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
@@ -60,17 +60,24 @@ class EpochMeter {
   std::int64_t batches_seen() const { return seen_; }
 
  private:
-  void add_predictions(const Tensor& logits, const Tensor& labels) {
+  void add_predictions(const Tensor& logits, const data::Batch& batch) {
     const std::vector<std::int64_t> predicted = argmax(logits).to(Device::cpu()).to_vector<std::int64_t>();
-    const std::vector<std::int64_t> label = labels.to(Device::cpu()).to_vector<std::int64_t>();
+    const std::vector<std::int64_t> label = batch.labels.to(Device::cpu()).to_vector<std::int64_t>();
+    std::vector<std::int64_t> clean;
+    if (batch.clean_labels.defined()) clean = batch.clean_labels.to(Device::cpu()).to_vector<std::int64_t>();
     for (std::size_t i = 0; i < predicted.size(); ++i) {
       correct_ += predicted[i] == label[i];
+      if (!clean.empty() && clean[i] >= 0 && clean[i] != label[i]) {
+        ++flipped_;
+        memorised_ += predicted[i] == label[i];
+      }
       if (2 * seen_ <= batches_) continue;
       ++predicted_[static_cast<std::size_t>(predicted[i])];
       ++labels_[static_cast<std::size_t>(label[i])];
       ++counted_;
     }
     report_.train_accuracy = static_cast<double>(correct_) / static_cast<double>(report_.images);
+    if (flipped_ > 0) report_.memorised = static_cast<double>(memorised_) / static_cast<double>(flipped_);
     if (seen_ < batches_) return;
     const auto share = [this](const std::vector<std::int64_t>& counts) {
       return static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(counted_);
@@ -84,7 +91,7 @@ class EpochMeter {
   std::vector<std::int64_t> predicted_, labels_;  // of the second half of the epoch, by class
   Clock::time_point start_ = Clock::now();
   double loss_sum_ = 0, effective_ = 0;
-  std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, counted_ = 0;
+  std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, counted_ = 0, flipped_ = 0, memorised_ = 0;
 };
 
 EpochReport begin_epoch(optim::Optimizer& opt, const FitOptions& options, int epoch) {
@@ -105,7 +112,9 @@ EpochReport begin_epoch(optim::Optimizer& opt, const FitOptions& options, int ep
 
 Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, const data::Loader& batches,
                               const FitOptions& options, int epoch) {
-  const Evaluation result = evaluate(net, dataset, {.normalize = batches.options().normalize, .loss = options.loss});
+  const Evaluation result = evaluate(
+      net, dataset,
+      {.normalize = batches.options().normalize, .loss = options.evaluation_loss ? options.evaluation_loss : options.loss});
   check<NumericError>(std::isfinite(result.mean_loss), kOp,
                       "expected a finite loss after epoch {}; got {}: the run has diverged (a lower learning rate may help)",
                       epoch, result.mean_loss);
@@ -125,7 +134,7 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     for (const data::Batch& batch : batches) {
       const Variable logits = net(batch.images);
       Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
-      meter.add(logits.value(), batch.labels, losses.value());
+      meter.add(logits.value(), batch, losses.value());
       optim::SampleInfo about;
       if (report.class_weighted) {
         const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);

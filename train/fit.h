@@ -28,6 +28,9 @@ struct EpochReport {
   double train_accuracy = 0;  // of the same predictions; logits (N, C) only, else 0
   // The class that every prediction of the epoch's second half was of, where the labels are not: the network has collapsed.
   std::optional<std::int64_t> collapsed_to = {};
+  // Of the samples whose label is known to be flipped (Sample::clean_label), the share that these predictions gave the flipped
+  // label; unset where there are none.
+  std::optional<double> memorised = {};
   double lambda = std::numeric_limits<double>::infinity();  // of the exponential weights; infinity: the mean
   double lr = 0;                                            // of the first parameter group
   bool class_weighted = false;
@@ -49,6 +52,8 @@ struct FitOptions {
   int epochs = 10;
   int first_epoch = 1;  // beyond 1 where a run is resumed
   Loss loss = nullptr;  // null: cross entropy
+  // Of the evaluations, for a loss that belongs in training alone (margins, logit adjustment). Null: `loss`.
+  Loss evaluation_loss = nullptr;
   // Factor on the learning rate and value of lambda; time is the number of epochs finished: 0, 1, ... Null: left alone.
   // A schedule for lambda needs an optimizer with exponential weights (ABSGD, ABAdam).
   optim::Schedule lr_factor = nullptr;

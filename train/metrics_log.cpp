@@ -16,6 +16,7 @@ void put(Json& line, const std::string& prefix, const Evaluation& evaluation, co
   line[loss_and_accuracy + "accuracy"] = evaluation.accuracy;
   line[prefix + "balanced_accuracy"] = evaluation.balanced_accuracy;
   line[prefix + "worst_class_accuracy"] = evaluation.worst_class_accuracy;
+  line[prefix + "calibration_error"] = evaluation.calibration_error;
   Json& per_class = line[prefix + "per_class_accuracy"] = Json::array();
   for (const std::optional<double>& accuracy : evaluation.per_class_accuracy)
     per_class.push_back(accuracy ? Json(*accuracy) : Json(nullptr));
@@ -31,6 +32,7 @@ std::string metrics_line(const EpochReport& report) {
   line["collapsed_to"] = report.collapsed_to ? Json(*report.collapsed_to) : Json(nullptr);
   if (report.test) put(line, "", *report.test, "test_");
   if (report.validation) put(line, "validation_", *report.validation, "validation_");
+  if (report.memorised) line["memorised"] = *report.memorised;
   line["lambda"] = std::isfinite(report.lambda) ? Json(report.lambda) : Json(nullptr);
   line["lr"] = report.lr;
   line["class_weighted"] = report.class_weighted;

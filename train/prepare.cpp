@@ -2,11 +2,15 @@
 #include <cmath>
 #include <utility>
 
+#include "autograd/elementwise.h"
 #include "core/check.h"
 #include "core/ops.h"
 #include "core/random.h"
 #include "data/imbalance.h"
+#include "data/sampler.h"
 #include "layers/losses.h"
+#include "layers/losses_imbalance.h"
+#include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
 #include "train/recipe.h"
@@ -18,18 +22,42 @@ constexpr const char* kOp = "recipe";
 
 Tensor targets(const Variable& logits, const Tensor& labels) { return one_hot(labels, logits.size(1), logits.dtype()); }
 
-Loss make_loss(const Recipe& recipe) {
-  if (recipe.loss == "hinge") return [](const Variable& logits, const Tensor& labels) { return hinge(logits, labels); };
-  if (recipe.loss == "mse")
-    return [](const Variable& logits, const Tensor& labels) { return mse(logits, targets(logits, labels)); };
-  if (recipe.loss == "binary_cross_entropy")
-    return [](const Variable& logits, const Tensor& labels) {
-      return binary_cross_entropy_with_logits(logits, targets(logits, labels));
-    };
-  const double smoothing = recipe.label_smoothing;
-  return [smoothing](const Variable& logits, const Tensor& labels) {
-    return cross_entropy(logits, labels, {.label_smoothing = smoothing});
-  };
+// In training; and in evaluation, where margins, adjustments and normalisation have no place.
+struct Losses {
+  Loss train, evaluation;
+};
+
+Losses make_losses(const Recipe& r, const std::vector<std::int64_t>& counts) {
+  const std::map<std::string, double> o = r.loss_options;
+  using V = const Variable&;
+  using L = const Tensor&;
+  Losses both{nullptr, [](V z, L y) { return cross_entropy(z, y); }};
+  if (r.loss == "cross_entropy")
+    both.train = [e = o.at("label_smoothing")](V z, L y) { return cross_entropy(z, y, {.label_smoothing = e}); };
+  if (r.loss == "binary_cross_entropy")
+    both.train = both.evaluation = [](V z, L y) { return binary_cross_entropy_with_logits(z, targets(z, y)); };
+  if (r.loss == "hinge")
+    both.train = both.evaluation = [margin = o.at("margin")](V z, L y) { return hinge(z, y, {.margin = margin}); };
+  if (r.loss == "mse") both.train = both.evaluation = [](V z, L y) { return mse(z, targets(z, y)); };
+  if (r.loss == "focal") both.train = [gamma = o.at("gamma")](V z, L y) { return focal(z, y, {.gamma = gamma}); };
+  if (r.loss == "ldam") {
+    const LdamOptions options{.counts = counts, .max_margin = o.at("max_margin"), .scale = o.at("scale")};
+    both.train = [options](V z, L y) { return ldam(z, y, options); };
+    both.evaluation = [scale = options.scale](V z, L y) { return cross_entropy(z * scale, y); };
+  }
+  if (r.loss == "logit_adjusted") {
+    const LogitAdjustmentOptions options{.counts = counts, .tau = o.at("tau")};
+    both.train = [options](V z, L y) { return logit_adjusted_cross_entropy(z, y, options); };
+  }
+  if (r.loss == "symmetric_cross_entropy") {
+    const SymmetricCrossEntropyOptions options{.alpha = o.at("alpha"), .beta = o.at("beta")};
+    both.train = [options](V z, L y) { return symmetric_cross_entropy(z, y, options); };
+  }
+  if (r.loss == "generalized_cross_entropy")
+    both.train = [q = o.at("q")](V z, L y) { return generalized_cross_entropy(z, y, {.q = q}); };
+  if (r.logit_norm > 0)
+    both.train = [inner = both.train, tau = r.logit_norm](V z, L y) { return inner(normalize_logits(z, tau), y); };
+  return both;
 }
 
 optim::Schedule make_lambda_schedule(const Recipe& r) {
@@ -81,10 +109,13 @@ optim::Schedule make_lr_schedule(const Recipe& recipe) {
   return recipe.warm_up > 0 ? optim::warm_up(recipe.warm_up, std::move(schedule)) : schedule;
 }
 
-models::MakeOptions model_options(const DataSets& data) {
+models::MakeOptions model_options(const Recipe& recipe, const DataSets& data) {
   const Shape image = data.train->get(0).image.shape();
   check<DataError>(image.rank() == 3 && image[1] == image[2], kOp, "expected square images (C, H, H); got {}", image);
-  return {.classes = data.train->classes(), .channels = image[0], .image_size = image[1]};
+  return {.classes = data.train->classes(),
+          .channels = image[0],
+          .image_size = image[1],
+          .normed_classifier = recipe.loss == "ldam"};
 }
 
 }  // namespace
@@ -96,15 +127,17 @@ Setup prepare(const Recipe& recipe, DataSets data) {
       .recipe = resolved(recipe), .data = std::move(data), .net = nullptr, .optimizer = nullptr, .loader = nullptr, .fit = {}};
   const Recipe& r = s.recipe;
   manual_seed(r.seed);
-  s.net = models::make(r.model, model_options(s.data));
+  s.net = models::make(r.model, model_options(r, s.data));
   s.net->to(r.device);
   s.optimizer = make_optimizer(r, s.net->parameters());
-  s.loader = std::make_unique<data::Loader>(
-      s.data.train,
-      data::LoaderOptions{
-          .batch_size = r.batch_size, .shuffle = true, .seed = r.seed, .device = r.device, .normalize = s.data.normalize});
+  data::LoaderOptions batches{.batch_size = r.batch_size, .seed = r.seed, .device = r.device, .normalize = s.data.normalize};
+  if (r.sampling == "balanced") batches.sampler = data::class_balanced_sampler(s.data.train);
+  else batches.shuffle = true;
+  s.loader = std::make_unique<data::Loader>(s.data.train, batches);
+  const Losses losses = make_losses(r, s.data.class_counts);
   s.fit = {.epochs = r.epochs,
-           .loss = make_loss(r),
+           .loss = losses.train,
+           .evaluation_loss = losses.evaluation,
            .lr_factor = make_lr_schedule(r),
            .test = s.data.test,
            .validation = s.data.validation};

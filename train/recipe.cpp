@@ -39,7 +39,35 @@ std::optional<optim::AutoLambda> auto_lambda_rule(const std::string& text) {
   return result;
 }
 
-std::vector<std::string> loss_names() { return {"cross_entropy", "binary_cross_entropy", "hinge", "mse"}; }
+namespace {
+
+const std::map<std::string, std::map<std::string, double>>& losses() {
+  static const std::map<std::string, std::map<std::string, double>> all{
+      {"cross_entropy", {{"label_smoothing", 0}}},
+      {"binary_cross_entropy", {}},
+      {"hinge", {{"margin", 1}}},
+      {"mse", {}},
+      {"focal", {{"gamma", 1}}},
+      {"ldam", {{"max_margin", 0.5}, {"scale", 30}}},
+      {"logit_adjusted", {{"tau", 1}}},
+      {"symmetric_cross_entropy", {{"alpha", 0.1}, {"beta", 1}}},
+      {"generalized_cross_entropy", {{"q", 0.7}}}};
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> loss_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, options] : losses()) names.push_back(name);
+  return names;
+}
+
+std::map<std::string, double> loss_options(const std::string& loss) {
+  check_one_of("loss", loss, loss_names());
+  return losses().at(loss);
+}
+
 std::vector<std::string> optimizer_names() { return {"sgd", "adam", "adamw", "absgd", "abadam"}; }
 std::vector<std::string> lr_schedule_names() { return {"constant", "cosine", "one-cycle", "step"}; }
 std::vector<std::string> lambda_schedule_names() { return {"step", "linear", "cosine"}; }
@@ -54,9 +82,17 @@ Recipe resolved(Recipe r) {
   check_one_of("lambda-schedule", r.lambda_schedule, lambda_schedule_names());
   const bool sgd = has_momentum(r);
   check(sgd || !r.momentum, kOp, "expected momentum with sgd or absgd only; got it with {}", r.optimizer);
-  check(r.loss == "cross_entropy" || r.label_smoothing == 0, kOp,
-        "expected label-smoothing with cross_entropy only; got it with {}", r.loss);
-  check(r.label_smoothing >= 0 && r.label_smoothing <= 1, kOp, "expected label-smoothing in [0, 1]; got {}", r.label_smoothing);
+  std::map<std::string, double> options = loss_options(r.loss);
+  std::vector<std::string> known;
+  for (const auto& [name, value] : options) known.push_back(name);
+  for (const auto& [name, value] : r.loss_options) {
+    check(options.count(name) > 0, kOp, "expected {} as options of {}; got '{}'",
+          known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")), r.loss, name);
+    options[name] = value;
+  }
+  r.loss_options = options;
+  check(r.logit_norm >= 0 && r.logit_norm <= 2, kOp, "expected logit-norm in [0, 2]; got {}", r.logit_norm);
+  check_one_of("sampling", r.sampling, {"shuffled", "balanced"});
   check(r.epochs >= 1, kOp, "expected epochs >= 1; got {}", r.epochs);
   check(r.batch_size >= 1, kOp, "expected batch-size >= 1; got {}", r.batch_size);
   check(r.warm_up >= 0, kOp, "expected warm-up >= 0; got {}", r.warm_up);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +22,9 @@ struct Recipe {
   DataRecipe data = {};
   std::string model = "lenet5";        // models::names()
   std::string loss = "cross_entropy";  // loss_names()
-  double label_smoothing = 0;          // cross_entropy only
+  // The loss's own constants by name, loss_options(loss); unset ones take its defaults.
+  std::map<std::string, double> loss_options = {};
+  double logit_norm = 0;  // tau: in training, logits over the tau-th power of their length (normalize_logits); 0: as they are
   // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Their mean
   // is 1 over the training set, so that the learning rate keeps its meaning; inside the exponent, over the classes.
   std::string class_weights = "none";
@@ -47,11 +50,14 @@ struct Recipe {
   int warm_up = 0;                     // epochs of linear warm-up
   int epochs = 10;
   std::int64_t batch_size = 128;
-  std::uint64_t seed = 0;  // of the initial weights, the order of the batches and dropout
+  std::string sampling = "shuffled";  // or "balanced": every class equally often, with replacement
+  std::uint64_t seed = 0;             // of the initial weights, the order of the batches and dropout
   Device device = Device::cpu();
 };
 
 std::vector<std::string> loss_names();
+// The constants of a loss and their defaults, e.g. {"gamma", 1} of focal. Throws ValueError for an unknown loss.
+std::map<std::string, double> loss_options(const std::string& loss);
 std::vector<std::string> optimizer_names();
 std::vector<std::string> lr_schedule_names();
 std::vector<std::string> lambda_schedule_names();

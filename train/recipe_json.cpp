@@ -28,7 +28,8 @@ std::string to_json(const Recipe& recipe) {
                   {"seed", r.data.seed}};
   json["model"] = r.model;
   json["loss"] = r.loss;
-  json["label_smoothing"] = r.label_smoothing;
+  json["loss_options"] = r.loss_options;
+  json["logit_norm"] = r.logit_norm;
   json["class_weights"] = r.class_weights;
   json["class_weights_from"] = optional(r.class_weights_from);
   json["class_weights_in"] = r.class_weights_in;
@@ -48,6 +49,7 @@ std::string to_json(const Recipe& recipe) {
   json["warm_up"] = r.warm_up;
   json["epochs"] = r.epochs;
   json["batch_size"] = r.batch_size;
+  json["sampling"] = r.sampling;
   json["seed"] = r.seed;
   json["device"] = r.device.str();
   return json.dump(2);

@@ -62,8 +62,11 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.optimizer = "x"}), "absgd"));
   CHECK(contains(refusal({.lr_schedule = "x"}), "one-cycle"));
   CHECK(contains(refusal({.class_weights = "x"}), "deferred"));
-  CHECK(contains(refusal({.loss = "hinge", .label_smoothing = 0.1}), "label-smoothing"));
-  CHECK(contains(refusal({.label_smoothing = 2}), "label-smoothing"));
+  CHECK(contains(refusal({.loss = "hinge", .loss_options = {{"label_smoothing", 0.1}}}),
+                 "expected margin as options of hinge; got 'label_smoothing'"));
+  CHECK(contains(refusal({.loss = "mse", .loss_options = {{"x", 0.1}}}), "expected none as options of mse"));
+  CHECK(contains(refusal({.logit_norm = 3}), "logit-norm"));
+  CHECK(contains(refusal({.sampling = "x"}), "balanced"));
   CHECK(contains(refusal({.optimizer = "adam", .momentum = 0.5}), "momentum"));
   CHECK(contains(refusal({.class_weights_from = 3}), "deferred"));
   CHECK(contains(refusal({.lr = 0.0}), "lr"));
@@ -227,4 +230,31 @@ TEST_CASE("metrics_log: one line an epoch; a resumed run keeps the first ones", 
   add(0, 1);
   const std::string fresh = test::read_text(path);
   CHECK(std::count(fresh.begin(), fresh.end(), '\n') == 1);
+}
+
+TEST_CASE("prepare: every loss trains, from a recipe, and is evaluated without what belongs in training", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {50, 40, 30, 20}, {10, 10, 10, 10});
+  for (const std::string& loss : train::loss_names())
+    for (const std::string optimizer : {"sgd", "absgd"})
+      for (const char* sampling : {"shuffled", "balanced"}) {
+        INFO(loss << " by " << optimizer << ", " << sampling);
+        train::Setup setup = train::prepare({.data = {.data = "idx", .dir = folder.path()},
+                                             .model = "mlp",
+                                             .loss = loss,
+                                             .optimizer = optimizer,
+                                             .epochs = 3,
+                                             .sampling = sampling});
+        const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+        CHECK(result.epochs.back().test->balanced_accuracy > 0.5);
+        CHECK(result.epochs.back().train_accuracy > 0.5);
+        CHECK(result.epochs.back().test->calibration_error < 0.7);
+        CHECK_FALSE(result.epochs.back().collapsed_to);
+      }
+  // The margins of ldam and the prior of logit adjustment are not in the loss that is reported on the test set.
+  train::Setup ldam = train::prepare({.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .loss = "ldam"});
+  CHECK(ldam.net->describe() != "");
+  const Variable cosines(Tensor::from<float>({0.5, 0, 0, 0}).reshape({1, 4}));
+  const Tensor label = Tensor::from<std::int64_t>({0});
+  CHECK(ldam.fit.loss(cosines, label).value().item() > ldam.fit.evaluation_loss(cosines, label).value().item());
 }
