@@ -79,7 +79,11 @@ void compare(const Case& c, int pairs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int pairs = argc > 1 ? std::max(1, std::atoi(argv[1])) : 200;
+  const int pairs = argc > 1 ? std::atoi(argv[1]) : 200;
+  if (pairs < 1) {
+    fmt::print(stderr, "usage: absgd_cost [PAIRS [MODEL ...]]; MODEL is mlp, lenet5 or resnet20\n");
+    return 2;
+  }
   const std::vector<std::string> wanted(argv + std::min(argc, 2), argv + argc);
   fmt::print("{} threads, batch 128, {} pairs\n\n", heft::num_threads(), pairs);
   fmt::print(
