@@ -30,6 +30,8 @@ Shape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& g)
   const char* op = "conv2d";
   check<ShapeError>(x.rank() == 4, op, "expected images of shape (N, C, H, W); got {}", x);
   check<ShapeError>(weight.rank() == 4, op, "expected a weight of shape (O, C / groups, kh, kw); got {}", weight);
+  check<ShapeError>(weight[0] >= 1 && weight[1] >= 1 && weight[2] >= 1 && weight[3] >= 1, op,
+                    "expected a weight whose extents are all at least 1; got {}", weight);
   check(g.groups >= 1, op, "expected at least one group; got {}", g.groups);
   check<ShapeError>(weight[1] * g.groups == x[1], op, "expected input with {} channels (weight is {}), got {}",
                     weight[1] * g.groups, weight, x);

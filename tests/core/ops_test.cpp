@@ -206,6 +206,8 @@ TEST_CASE("Image operations refuse what does not fit", "[core][ops]") {
   CHECK_THROWS_AS(conv2d(Tensor::ones({3, 5, 5}), w), ShapeError);
   CHECK_THROWS_AS(conv2d(x, Tensor::ones({4, 3, 7, 7})), ShapeError);
   CHECK_THROWS_AS(conv2d(x, w, Tensor::ones({3})), ShapeError);
+  CHECK_THROWS_AS(conv2d(x, Tensor::ones({4, 3, 0, 3})), ShapeError);
+  CHECK_THROWS_AS(conv2d(x, Tensor::ones({0, 3, 3, 3})), ShapeError);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.stride = {0, 1}}), ValueError);
   CHECK_THROWS_AS(conv2d(x, w, {}, {.groups = 0}), ValueError);
   CHECK_THROWS_AS(conv2d(x, w.astype(DType::f64)), DTypeError);
