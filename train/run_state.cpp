@@ -6,27 +6,15 @@
 
 #include "core/check.h"
 #include "core/random.h"
+#include "train/named_state.h"
 #include "train/safetensors.h"
 
 namespace heft::train {
 namespace {
 
-using State = std::map<std::string, Tensor>;
-
-void put(State& all, const std::string& prefix, const State& part) {
-  for (const auto& [name, tensor] : part) all[prefix + name] = tensor;
-}
-
-State part_of(const State& all, const std::string& prefix) {
-  State part;
-  for (auto it = all.lower_bound(prefix); it != all.end() && it->first.starts_with(prefix); ++it)
-    part[it->first.substr(prefix.size())] = it->second;
-  return part;
-}
-
 Tensor integer(std::uint64_t value) { return Tensor::from(std::vector<std::int64_t>{std::bit_cast<std::int64_t>(value)}, {}); }
 
-std::uint64_t take_integer(const std::string& path, const State& state, const std::string& name) {
+std::uint64_t take_integer(const std::string& path, const NamedState& state, const std::string& name) {
   const auto found = state.find(name);
   check<DataError>(found != state.end() && found->second.dtype() == DType::i64 && found->second.numel() == 1, "load_run",
                    "expected an i64 '{}' in {}, as a saved run has it; there is none", name, path);
