@@ -227,8 +227,8 @@ void ExponentialWeights::compute(const Batch& batch, std::span<double> weights, 
 
 void ExponentialWeights::dual_step(const Batch& batch) {
   if (std::isinf(average_.lambda) || !(pool_.prior > 0)) return;
-  const double size = std::abs(average_.lambda),
-               next = size - auto_->rate * (*auto_->kl - kl_at(batch.losses, batch.prior, average_.lambda));
+  const double size = std::abs(average_.lambda);
+  const double next = size - auto_->rate * (*auto_->kl - kl_at(batch.losses, batch.prior, average_.lambda));
   const double bounded = std::clamp(next, auto_->smallest, auto_->largest);
   lambda_clamped_ = bounded != next;
   change_lambda(average_, std::copysign(bounded, average_.lambda));
