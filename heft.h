@@ -36,6 +36,7 @@
 #include "data/metrics.h"
 #include "data/normalize.h"
 #include "data/npy.h"
+#include "data/numpy_random.h"
 #include "data/sampler.h"
 #include "data/split.h"
 #include "layers/activation.h"

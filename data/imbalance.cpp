@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/random.h"
+#include "data/numpy_random.h"
 
 namespace heft::data {
 
@@ -32,13 +33,24 @@ namespace {
 std::vector<std::int64_t> class_order(const LongTailedOptions& options, std::int64_t classes) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(classes));
   std::iota(order.begin(), order.end(), 0);
-  if (const auto* given = std::get_if<std::vector<std::int64_t>>(&options.order)) {
-    check(std::is_permutation(order.begin(), order.end(), given->begin(), given->end()), "long_tailed",
-          "expected an order that names each of {} classes once; got ({})", classes, fmt::join(*given, ", "));
-    return *given;
+  if (options.order.by == ClassOrder::listed) {
+    const std::vector<std::int64_t>& listed = options.order.labels;
+    check(std::is_permutation(order.begin(), order.end(), listed.begin(), listed.end()), "long_tailed",
+          "expected an order that names each of {} classes once; got ({})", classes, fmt::join(listed, ", "));
+    return listed;
   }
-  if (std::get<ClassOrder>(options.order) == ClassOrder::reversed) std::reverse(order.begin(), order.end());
+  if (options.order.by == ClassOrder::reversed) std::reverse(order.begin(), order.end());
   return order;
+}
+
+void shuffle_each(std::vector<std::vector<std::int64_t>>& members, const LongTailedOptions& options) {
+  if (options.selection == Selection::numpy_legacy) {
+    NumpyRandomState random(options.seed);
+    for (std::vector<std::int64_t>& positions : members) random.shuffle(std::span(positions));
+    return;
+  }
+  for (std::size_t label = 0; label < members.size(); ++label)
+    RandomSequence({.seed = options.seed, .stream = stream_of("data.long_tailed", label)}).shuffle(std::span(members[label]));
 }
 
 }  // namespace
@@ -52,13 +64,11 @@ DatasetPtr long_tailed(DatasetPtr dataset, const LongTailedOptions& options) {
   const std::vector<std::int64_t> labels = dataset->labels();
   for (std::size_t i = 0; i < labels.size(); ++i)
     members[static_cast<std::size_t>(labels[i])].push_back(static_cast<std::int64_t>(i));
+  shuffle_each(members, options);
   std::vector<std::int64_t> kept;
   for (std::size_t k = 0; k < order.size(); ++k) {
-    std::vector<std::int64_t>& candidates = members[static_cast<std::size_t>(order[k])];
-    RandomSequence random(
-        {.seed = options.seed, .stream = stream_of("data.long_tailed", static_cast<std::uint64_t>(order[k]))});
-    random.shuffle(std::span(candidates));
-    kept.insert(kept.end(), candidates.begin(), candidates.begin() + counts[k]);
+    const std::vector<std::int64_t>& positions = members[static_cast<std::size_t>(order[k])];
+    kept.insert(kept.end(), positions.begin(), positions.begin() + counts[k]);
   }
   return subset(std::move(dataset), std::move(kept));
 }

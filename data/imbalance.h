@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "data/dataset.h"
@@ -10,7 +10,22 @@
 namespace heft::data {
 
 enum class Profile { exponential, step };
-enum class ClassOrder { label, reversed };
+enum class ClassOrder { label, reversed, listed };
+
+// Which class is the largest, which comes second, ...: by label, from the last label down, or an explicit permutation of the
+// labels, as in `.order = std::vector<std::int64_t>{3, 1, 0, 2}`.
+struct LargestFirst {
+  LargestFirst(ClassOrder by) : by(by) {}
+  LargestFirst(std::vector<std::int64_t> labels) : by(ClassOrder::listed), labels(std::move(labels)) {}
+  ClassOrder by;
+  std::vector<std::int64_t> labels;  // of ClassOrder::listed
+};
+
+// Which images of a class are kept: the first n_k in an order that is random by
+enum class Selection {
+  counter,      // (seed, class) alone, through core/random.h
+  numpy_legacy  // NumPy's generator, seeded once for all classes: the very subset that was published
+};
 
 // How many of `largest` images each of `classes` classes keeps, largest class first, as in the CIFAR-LT protocol
 // (Cui et al., CVPR 2019; Cao et al., NeurIPS 2019), C = classes:
@@ -22,15 +37,17 @@ std::vector<std::int64_t> long_tailed_counts(std::int64_t largest, std::int64_t 
 struct LongTailedOptions {
   Profile profile = Profile::exponential;
   double ratio = 0.01;  // smallest class to largest
-  // Which class is the largest, which comes second, ...: by label, from the last label down, or an explicit permutation
-  // of the labels (std::vector<std::int64_t>{...}).
-  std::variant<ClassOrder, std::vector<std::int64_t>> order = ClassOrder::label;
+  LargestFirst order = ClassOrder::label;
+  Selection selection = Selection::counter;
   std::uint64_t seed = 0;
 };
 
 // A subset with the counts above, where `largest` is the size of the data set's smallest class (N / C where it is
-// balanced). Each class keeps the first of its images in an order that depends on (seed, class) alone, so a smaller
-// ratio keeps a part of what a larger one keeps. Positions go class by class, the largest first.
+// balanced). Positions go class by class, the largest first; within a class in the order that chose them.
+// Selection::counter: a smaller ratio keeps a part of what a larger one keeps.
+// Selection::numpy_legacy is the imbalanced CIFAR of LDAM-DRW (Cao et al., NeurIPS 2019) and of those who took its code over,
+// ABSGD's too: numpy.random.seed(seed) with their rand_number (0 unless they say another), then class by class in label order,
+// whatever `order` says, numpy.random.shuffle of the positions of that class. Throws ValueError where seed >= 2^32.
 DatasetPtr long_tailed(DatasetPtr dataset, const LongTailedOptions& options = {});
 
 enum class WeightScheme {

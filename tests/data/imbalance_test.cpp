@@ -16,6 +16,7 @@ using heft::data::DatasetPtr;
 using heft::data::long_tailed;
 using heft::data::long_tailed_counts;
 using heft::data::Profile;
+using heft::data::Selection;
 using heft::data::WeightMean;
 using heft::data::WeightScheme;
 using heft::test::contains;
@@ -91,6 +92,9 @@ TEST_CASE("long tail: options outside their domain", "[data][imbalance]") {
   CHECK(contains(message({.ratio = 0.001}), "leaves every class an image"));
   CHECK(contains(message({.ratio = 0.1, .order = Counts{0, 1}}), "each of 3 classes once; got (0, 1)"));
   CHECK(contains(message({.ratio = 0.1, .order = Counts{0, 1, 1}}), "each of 3 classes once"));
+  CHECK(contains(message({.ratio = 0.1, .order = Counts{}}), "each of 3 classes once; got ()"));
+  CHECK(contains(message({.ratio = 0.1, .selection = Selection::numpy_legacy, .seed = std::uint64_t{1} << 32}),
+                 "expected a seed in [0, 2^32), as NumPy does; got 4294967296"));
   CHECK_THROWS_AS(long_tailed(balanced(50, 1)), heft::ValueError);
   CHECK_THROWS_AS(long_tailed(heft::data::subset(full, {0, 1})), heft::ValueError);  // class 2 is empty
   CHECK_THROWS_AS(long_tailed(nullptr), heft::ValueError);
