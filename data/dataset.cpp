@@ -19,6 +19,12 @@ std::vector<std::int64_t> Dataset::labels() const {
   return out;
 }
 
+std::vector<std::int64_t> Dataset::indices() const {
+  std::vector<std::int64_t> out(static_cast<std::size_t>(size()));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = get(static_cast<std::int64_t>(i)).index;
+  return out;
+}
+
 namespace {
 
 Sample fetch(const Dataset& dataset, std::int64_t position) {

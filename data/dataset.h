@@ -34,7 +34,7 @@ struct Batch {
   Batch to(Device device) const;
 };
 
-// Immutable; get, get_batch and labels are called from several threads at once.
+// Immutable; get, get_batch, labels and indices are called from several threads at once.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -49,6 +49,8 @@ class Dataset {
   virtual std::vector<std::string> class_names() const { return {}; }
   // The labels by position. Fetches every sample unless overridden.
   virtual std::vector<std::int64_t> labels() const;
+  // Sample::index by position. Fetches every sample unless overridden.
+  virtual std::vector<std::int64_t> indices() const;
   // The samples at `positions`, images stacked, in tensors nobody else holds. Built on get() unless overridden: then a
   // sample that cannot be fetched, or has another image shape than the first, is a DataError that names its position
   // in the set whose get() it was.

@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "core/random.h"
+#include "data/around.h"
 #include "data/dataset.h"
 
 namespace heft::data {
@@ -13,27 +14,6 @@ void check_position(const char* op, std::int64_t position, std::int64_t size) {
   check<ShapeError>(position >= 0 && position < size, op, "expected a position in [0, {}); got {}", size, position);
 }
 
-DatasetPtr checked(DatasetPtr dataset, const char* op) {
-  check(dataset != nullptr, op, "expected a data set; got a null pointer");
-  return dataset;
-}
-
-// What a decorator passes on unless it has its own answer.
-class Around : public Dataset {
- public:
-  Around(DatasetPtr base, const char* op) : base_(checked(std::move(base), op)) {}
-  std::int64_t size() const override { return base_->size(); }
-  std::int64_t classes() const override { return base_->classes(); }
-  std::int64_t source_size() const override { return base_->source_size(); }
-  std::vector<std::string> class_names() const override { return base_->class_names(); }
-
- protected:
-  const Dataset& base() const { return *base_; }
-
- private:
-  DatasetPtr base_;
-};
-
 class Subset : public Around {
  public:
   Subset(DatasetPtr base, std::vector<std::int64_t> positions)
@@ -42,11 +22,8 @@ class Subset : public Around {
   }
   std::int64_t size() const override { return static_cast<std::int64_t>(positions_.size()); }
   Sample get(std::int64_t position) const override { return base().get(inner(position)); }
-  std::vector<std::int64_t> labels() const override {
-    std::vector<std::int64_t> all = base().labels(), out;
-    for (const std::int64_t position : positions_) out.push_back(all[static_cast<std::size_t>(position)]);
-    return out;
-  }
+  std::vector<std::int64_t> labels() const override { return chosen_of(base().labels()); }
+  std::vector<std::int64_t> indices() const override { return chosen_of(base().indices()); }
   Batch get_batch(std::span<const std::int64_t> positions) const override {
     std::vector<std::int64_t> inner_positions;
     for (const std::int64_t position : positions) inner_positions.push_back(inner(position));
@@ -57,6 +34,11 @@ class Subset : public Around {
   std::int64_t inner(std::int64_t position) const {
     check_position("subset", position, size());
     return positions_[static_cast<std::size_t>(position)];
+  }
+  std::vector<std::int64_t> chosen_of(const std::vector<std::int64_t>& all) const {
+    std::vector<std::int64_t> out;
+    for (const std::int64_t position : positions_) out.push_back(all[static_cast<std::size_t>(position)]);
+    return out;
   }
   std::vector<std::int64_t> positions_;
 };
@@ -78,7 +60,7 @@ class Concatenated : public Dataset {
   explicit Concatenated(std::vector<DatasetPtr> parts) : parts_(std::move(parts)) {
     check(!parts_.empty(), "concat", "expected at least one data set; got none");
     for (const DatasetPtr& part : parts_) {
-      checked(part, "concat");
+      check(part != nullptr, "concat", "expected data sets; got a null pointer");
       check(part->classes() == classes(), "concat", "expected data sets with as many classes; got {} and {}", classes(),
             part->classes());
       ends_.push_back(size() + part->size());
@@ -97,6 +79,15 @@ class Concatenated : public Dataset {
     for (const DatasetPtr& part : parts_) {
       const std::vector<std::int64_t> labels = part->labels();
       out.insert(out.end(), labels.begin(), labels.end());
+    }
+    return out;
+  }
+  std::vector<std::int64_t> indices() const override {
+    std::vector<std::int64_t> out;
+    std::int64_t begin = 0;
+    for (const DatasetPtr& part : parts_) {
+      for (const std::int64_t index : part->indices()) out.push_back(begin + index);
+      begin += part->source_size();
     }
     return out;
   }
@@ -125,8 +116,8 @@ DatasetPtr subset(DatasetPtr dataset, std::vector<std::int64_t> positions) {
 }
 
 DatasetPtr shuffled(DatasetPtr dataset, std::uint64_t seed) {
-  const std::int64_t size = checked(dataset, "shuffled")->size();
-  return subset(std::move(dataset), random_permutation(size, {.seed = seed, .stream = stream_of("data.shuffled")}));
+  check(dataset != nullptr, "shuffled", "expected a data set; got a null pointer");
+  return subset(dataset, random_permutation(dataset->size(), {.seed = seed, .stream = stream_of("data.shuffled")}));
 }
 
 DatasetPtr map(DatasetPtr dataset, std::function<Sample(Sample)> function) {

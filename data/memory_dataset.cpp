@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "core/check.h"
@@ -47,6 +48,11 @@ class MemoryDataset : public Dataset {
   std::int64_t classes() const override { return classes_; }
   std::vector<std::string> class_names() const override { return names_; }
   std::vector<std::int64_t> labels() const override { return labels_; }
+  std::vector<std::int64_t> indices() const override {
+    std::vector<std::int64_t> out(labels_.size());
+    std::iota(out.begin(), out.end(), 0);
+    return out;
+  }
 
   Sample get(std::int64_t position) const override {
     check_position(position);

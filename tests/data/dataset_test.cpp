@@ -144,6 +144,9 @@ TEST_CASE("concat numbers its parts one after another", "[data]") {
   std::vector<std::int64_t> indices;
   for (std::int64_t i = 0; i < 5; ++i) indices.push_back(both->get(i).index);
   CHECK(indices == std::vector<std::int64_t>{9, 4, 10, 11, 12});
+  CHECK(both->indices() == indices);
+  CHECK(heft::data::subset(both, {3, 0})->indices() == std::vector<std::int64_t>{11, 9});
+  CHECK(heft::data::map(both, [](Sample sample) { return sample; })->indices() == indices);
   check_same(both->get_batch(std::vector<std::int64_t>{4, 0, 2}), *both, {4, 0, 2});
   CHECK_THROWS_AS(both->get(5), heft::ShapeError);
   CHECK_THROWS_AS(heft::data::concat({}), heft::ValueError);
