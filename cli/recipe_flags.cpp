@@ -51,11 +51,19 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
     return command.add_option(flag, value, text)->group("Data");
   };
   data("--data", recipe.data.data,
-       "fashion-mnist, or idx: the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz] in --data-dir")
+       "fashion-mnist; or in --data-dir: idx, the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]; cifar10, "
+       "cifar100, "
+       "the binary versions")
       ->capture_default_str();
   data("--imbalance", recipe.data.imbalance, "Long tail: none, exp:RATIO or step:RATIO of the smallest class to the largest")
       ->capture_default_str();
   data("--class-order", recipe.data.class_order, "Largest class first: label, reversed, or labels as in 3,1,0,2")
+      ->capture_default_str();
+  data("--selection", recipe.data.selection, "Which images a long tail keeps: counter, or numpy as in the published CIFAR-LT")
+      ->capture_default_str();
+  data("--noise", recipe.data.noise,
+       "Wrong training labels: none, symmetric:RATE, uniform:RATE, asymmetric:RATE, asymmetric-sequential:RATE, pair:RATE, "
+       "file:PATH")
       ->capture_default_str();
   data("--val-split", recipe.data.validation, "Share of the training set to hold out and report on besides")
       ->capture_default_str();
@@ -84,6 +92,11 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   model("--class-weights-in", recipe.class_weights_in,
         "With absgd: prior (the measure that is tilted), or exponent (the authors' form)")
       ->capture_default_str();
+
+  model("--reweight", recipe.reweight,
+        "Learn the weights on 10 clean images of each class: none, l2rw, meta_weight_net (with sgd or adam)")
+      ->capture_default_str();
+  model("--meta-per-class", recipe.data.meta_per_class, "That many instead of 10")->capture_default_str();
 
   const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
     return command.add_option(flag, value, text)->group("Optimizer");

@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
     drawing.circle(x[2 * (i + 12)], x[2 * (i + 12) + 1], 8 * std::sqrt(weights[i]), i < 8 ? "#d55e00" : "#0072b2", 0.25);
   drawing.line(boundary(*erm), "#666", "6 4");
   drawing.line(boundary(*robust), "#111");
-  drawing.text(0.02, 0.95, "dashed: SGD; solid: ABSGD, lambda 0.2; discs: weights of one batch of 16");
+  drawing.text(0.02, 0.03, "dashed: SGD; solid: ABSGD, lambda 0.2; discs: weights of one batch of 16");
   drawing.text(0.62, 0.72, "rare", "#d55e00");
   drawing.text(0.20, 0.20, "common", "#0072b2");
   if (drawing.save(argv[1])) return 0;

@@ -15,7 +15,8 @@ class Svg {
   Svg(Range x, Range y) : x_(x), y_(y) {}
 
   void line(const std::vector<std::pair<double, double>>& points, const std::string& colour, const std::string& dash = "") {
-    body_ << "<polyline fill='none' stroke='" << colour << "' stroke-width='2' stroke-dasharray='" << dash << "' points='";
+    body_ << "<polyline clip-path='url(#frame)' fill='none' stroke='" << colour << "' stroke-width='2' stroke-dasharray='"
+          << dash << "' points='";
     for (const auto& [x, y] : points) body_ << at_x(x) << ',' << at_y(y) << ' ';
     body_ << "'/>\n";
   }

@@ -6,8 +6,12 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "data/balanced_split.h"
+#include "data/cifar.h"
 #include "data/fashion_mnist.h"
 #include "data/imbalance.h"
+#include "data/label_noise.h"
+#include "data/relabel.h"
 #include "data/split.h"
 #include "train/read_number.h"
 
@@ -26,8 +30,11 @@ std::string idx_file(const std::string& dir, const std::string& name) {
 
 data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes) {
   if (recipe.data == "fashion-mnist") return data::fashion_mnist({.train = train, .dir = recipe.dir});
-  check(recipe.data == "idx", kOp, "expected the data to be fashion-mnist or idx; got '{}'", recipe.data);
-  check(!recipe.dir.empty(), kOp, "expected a directory with the four IDX files; got none");
+  const bool cifar = recipe.data == "cifar10" || recipe.data == "cifar100";
+  check(cifar || recipe.data == "idx", kOp, "expected the data to be fashion-mnist, idx, cifar10 or cifar100; got '{}'",
+        recipe.data);
+  check(!recipe.dir.empty(), kOp, "expected a directory with the files of {}; got none", recipe.data);
+  if (cifar) return data::cifar({.train = train, .dir = recipe.dir, .classes = recipe.data == "cifar10" ? 10 : 100});
   const std::string prefix = train ? "train" : "t10k";
   const std::string images = idx_file(recipe.dir, prefix + "-images-idx3-ubyte");
   return data::idx_dataset(images, idx_file(recipe.dir, prefix + "-labels-idx1-ubyte"), {.classes = classes});
@@ -51,6 +58,9 @@ data::DatasetPtr imbalanced(data::DatasetPtr dataset, const DataRecipe& recipe) 
   data::LongTailedOptions options{.seed = recipe.seed};
   if (recipe.class_order == "reversed") options.order = data::ClassOrder::reversed;
   else if (recipe.class_order != "label") options.order = read_labels(recipe.class_order);
+  check(recipe.selection == "counter" || recipe.selection == "numpy", kOp, "expected a selection of counter or numpy; got '{}'",
+        recipe.selection);
+  options.selection = recipe.selection == "numpy" ? data::Selection::numpy_legacy : data::Selection::counter;
   if (recipe.imbalance == "none") return dataset;
   const std::string_view text = recipe.imbalance;
   const std::size_t colon = text.find(':');
@@ -62,13 +72,51 @@ data::DatasetPtr imbalanced(data::DatasetPtr dataset, const DataRecipe& recipe) 
   return data::long_tailed(std::move(dataset), options);
 }
 
+data::DatasetPtr noisy(data::DatasetPtr dataset, const DataRecipe& recipe) {
+  const std::string& text = recipe.noise;
+  if (text == "none") return dataset;
+  const std::size_t colon = text.find(':');
+  const std::string kind = text.substr(0, colon), rest = colon == std::string::npos ? "" : text.substr(colon + 1);
+  if (kind == "file" && !rest.empty()) return data::relabelled_from_file(std::move(dataset), rest);
+  double rate = 0;
+  check(read_number(std::string_view(rest), rate), kOp,
+        "expected noise as none, symmetric:RATE, uniform:RATE, asymmetric:RATE, asymmetric-sequential:RATE, pair:RATE or "
+        "file:PATH; got '{}'",
+        text);
+  const std::int64_t classes = dataset->classes();
+  if (kind == "symmetric") return data::symmetric_noise(std::move(dataset), {.rate = rate, .seed = recipe.seed});
+  if (kind == "uniform")
+    return data::symmetric_noise(
+        std::move(dataset),
+        {.rate = rate, .count = data::FlipCount::overall, .true_class = data::TrueClass::included, .seed = recipe.seed});
+  if (kind == "pair")
+    return data::mapped_noise(std::move(dataset), {.rate = rate, .flips = data::pair_flips(classes), .seed = recipe.seed});
+  const bool sequential = kind == "asymmetric-sequential";
+  check(sequential || kind == "asymmetric", kOp,
+        "expected noise of the kind symmetric, uniform, asymmetric, asymmetric-sequential, pair or file; got '{}'", kind);
+  check(recipe.data == "cifar10" || recipe.data == "cifar100", kOp,
+        "expected {} noise with cifar10 or cifar100, whose similar classes it maps; got {}", kind, recipe.data);
+  return data::mapped_noise(std::move(dataset),
+                            {.rate = rate,
+                             .flips = recipe.data == "cifar10" ? data::cifar10_flips() : data::cifar100_flips(),
+                             .from = sequential ? data::FlipFrom::flipped : data::FlipFrom::original,
+                             .seed = recipe.seed});
+}
+
 }  // namespace
 
 DataSets load_datasets(const DataRecipe& recipe) {
   check(recipe.validation >= 0 && recipe.validation < 1, kOp, "expected a share in [0, 1) to hold out; got {}",
         recipe.validation);
   DataSets sets;
-  sets.train = imbalanced(load(recipe, true, 0), recipe);
+  check(recipe.meta_per_class >= 0, kOp, "expected meta images per class of at least 0; got {}", recipe.meta_per_class);
+  data::DatasetPtr source = load(recipe, true, 0);
+  if (recipe.meta_per_class > 0) {
+    data::Split split = data::balanced_split(source, recipe.meta_per_class, recipe.seed);
+    source = split.kept;
+    sets.meta = split.held_out;
+  }
+  sets.train = noisy(imbalanced(source, recipe), recipe);
   sets.test = load(recipe, false, sets.train->classes());
   check<DataError>(sets.train->size() > 0 && sets.test->size() > 0, kOp, "expected training and test samples; got {} and {}",
                    sets.train->size(), sets.test->size());

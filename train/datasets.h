@@ -19,13 +19,22 @@ struct DataRecipe {
   std::string imbalance = "none";
   // Which class is the largest, the second, ...: "label", "reversed", or the labels in that order, "3,1,0,2".
   std::string class_order = "label";
-  double validation = 0;  // share of the training set to hold out; 0: none
+  std::string selection =
+      "counter";  // which images a long tail keeps: data::Selection; "numpy": the published CIFAR-LT subsets
+  // Wrong labels on the training set, after imbalance (data/label_noise.h). "none"; "symmetric:RATE", exactly int(RATE n_c) of
+  // each class, to one of the other classes; "uniform:RATE", int(RATE N) of all, to any class; "asymmetric:RATE", CIFAR's
+  // similar classes, from the original labels, "asymmetric-sequential:RATE" as the published code applies it; "pair:RATE", each
+  // class to the next; "file:PATH", labels from a file (data/relabel.h).
+  std::string noise = "none";
+  double validation = 0;            // share of the training set to hold out; 0: none
+  std::int64_t meta_per_class = 0;  // clean images of each class to hold out for a meta-learning method, before noise; 0: none
   std::uint64_t seed = 0;
 };
 
 struct DataSets {
   data::DatasetPtr train;
   data::DatasetPtr validation;  // null: none
+  data::DatasetPtr meta;        // clean and balanced, not in train; null: none
   data::DatasetPtr test;
   data::Normalization normalize;           // of the training images
   std::vector<std::int64_t> class_counts;  // of the training set

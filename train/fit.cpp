@@ -9,6 +9,7 @@
 #include "core/ops.h"
 #include "layers/losses.h"
 #include "optim/exponential_weights.h"
+#include "train/meta.h"
 
 namespace heft::train {
 namespace {
@@ -23,6 +24,11 @@ optim::ExponentialWeights* exponential_weights(const optim::Optimizer& opt) {
 
 void check_options(const optim::Optimizer& opt, const data::Loader& batches, const FitOptions& options) {
   check(options.epochs >= 1, kOp, "expected epochs >= 1; got {}", options.epochs);
+  check((options.meta != nullptr) == (dynamic_cast<MetaReweighter*>(&opt.reduction()) != nullptr), kOp,
+        "expected meta batches with an optimizer that learns its weights from them, and with no other; got the reduction '{}' "
+        "{} meta "
+        "batches",
+        opt.reduction().name(), options.meta ? "with" : "without");
   check(options.accumulate >= 1, kOp, "expected accumulate >= 1; got {}", options.accumulate);
   check(options.first_epoch >= 1, kOp, "expected first_epoch >= 1; got {}", options.first_epoch);
   check(batches.size() >= 1, kOp, "expected training data with at least one batch; the loader has none");
@@ -121,10 +127,35 @@ Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, cons
   return result;
 }
 
+// A batch of the loader: a step, or a part of one.
+void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, const FitOptions& options,
+              const EpochReport& report, EpochMeter& meter, std::int64_t batches) {
+  const Variable logits = net(batch.images);
+  Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
+  meter.add(logits.value(), batch, losses.value());
+  optim::SampleInfo about;
+  if (report.class_weighted) {
+    const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
+    if (options.class_weights_in == ClassWeightsIn::prior) about.prior = weights;
+    else losses = losses * weights.astype(losses.dtype());
+  }
+  const std::int64_t seen = meter.batches_seen();
+  if ((seen - 1) % options.accumulate == 0) opt.zero_grad();
+  backward(opt.reduce(losses, about));
+  if (seen % options.accumulate == 0 || seen == batches) {
+    opt.step();
+    meter.add_step(opt.reduction());
+  }
+}
+
 }  // namespace
 
 FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const FitOptions& options) {
   check_options(opt, batches, options);
+  MetaReweighter* meta = dynamic_cast<MetaReweighter*>(&opt.reduction());
+  // A resumed run sees the meta batches that it would have seen.
+  if (meta)
+    options.meta->seek(static_cast<std::uint64_t>(options.first_epoch - 1) * static_cast<std::uint64_t>(batches.size()));
   FitResult result;
   for (int epoch = options.first_epoch; epoch <= options.epochs; ++epoch) {
     EpochReport report = begin_epoch(opt, options, epoch);
@@ -132,22 +163,15 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     net.train();
     batches.set_epoch(static_cast<std::uint64_t>(epoch - 1));
     for (const data::Batch& batch : batches) {
-      const Variable logits = net(batch.images);
-      Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
-      meter.add(logits.value(), batch, losses.value());
-      optim::SampleInfo about;
-      if (report.class_weighted) {
-        const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
-        if (options.class_weights_in == ClassWeightsIn::prior) about.prior = weights;
-        else losses = losses * weights.astype(losses.dtype());
+      if (meta) {
+        const MetaStep step =
+            meta->step(net, opt, batch, options.meta->next(), {.loss = options.loss, .meta_loss = options.evaluation_loss});
+        meter.add(step.outputs, batch, step.losses);
+        meter.add_step(*meta);
+      } else {
+        train_on(batch, net, opt, options, report, meter, batches.size());
       }
       const std::int64_t seen = meter.batches_seen();
-      if ((seen - 1) % options.accumulate == 0) opt.zero_grad();
-      backward(opt.reduce(losses, about));
-      if (seen % options.accumulate == 0 || seen == batches.size()) {
-        opt.step();
-        meter.add_step(opt.reduction());
-      }
       if (options.on_step) options.on_step({epoch, seen, batches.size(), report.train_loss});
       if (options.stop && options.stop()) {
         result.stopped = true;

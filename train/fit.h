@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <vector>
 
+#include "data/cycle.h"
 #include "data/loader.h"
 #include "layers/module.h"
 #include "optim/optimizer.h"
@@ -63,6 +65,8 @@ struct FitOptions {
   Tensor class_weights = {};
   int class_weights_from = 1;
   ClassWeightsIn class_weights_in = ClassWeightsIn::prior;
+  // Clean batches for an optimizer whose reduction is a MetaReweighter (train/meta.h), and only for one.
+  std::shared_ptr<data::Cycle> meta = nullptr;
   int accumulate = 1;  // batches of the loader to a step; the last step of an epoch may have fewer
   // Evaluated after each epoch, normalised as the loader does it.
   data::DatasetPtr test = nullptr;

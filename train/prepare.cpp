@@ -13,6 +13,8 @@
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "train/learn_to_reweight.h"
+#include "train/meta_weight_net.h"
 #include "train/recipe.h"
 
 namespace heft::train {
@@ -68,6 +70,12 @@ optim::Schedule make_lambda_schedule(const Recipe& r) {
                                        : optim::lambda_cosine(std::max(begin - 1, 0.0), end, *r.lambda);
 }
 
+std::shared_ptr<optim::Reduction> make_reduction(const Recipe& r) {
+  if (r.reweight == "l2rw") return std::make_shared<LearnToReweight>();
+  if (r.reweight == "meta_weight_net") return std::make_shared<MetaWeightNet>();
+  return std::make_shared<optim::Mean>();
+}
+
 std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vector<Variable>& parameters) {
   const double lr = r.lr.value(), decay = r.weight_decay.value(), clip_norm = r.clip_norm.value();
   const std::optional<optim::AutoLambda> auto_lambda = auto_lambda_rule(r.lambda_auto);
@@ -90,13 +98,14 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vec
                                                                             .alpha = r.alpha.value(),
                                                                             .auto_lambda = auto_lambda});
   if (r.optimizer == "adam")
-    return std::make_unique<optim::Adam>(parameters,
-                                         optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm});
+    return std::make_unique<optim::Adam>(
+        parameters, optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, make_reduction(r));
   if (r.optimizer == "adamw")
-    return std::make_unique<optim::AdamW>(parameters,
-                                          optim::AdamWOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm});
+    return std::make_unique<optim::AdamW>(
+        parameters, optim::AdamWOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, make_reduction(r));
   return std::make_unique<optim::SGD>(
-      parameters, optim::SGDOptions{.lr = lr, .momentum = momentum, .weight_decay = decay, .clip_norm = clip_norm});
+      parameters, optim::SGDOptions{.lr = lr, .momentum = momentum, .weight_decay = decay, .clip_norm = clip_norm},
+      make_reduction(r));
 }
 
 optim::Schedule make_lr_schedule(const Recipe& recipe) {
@@ -120,7 +129,7 @@ models::MakeOptions model_options(const Recipe& recipe, const DataSets& data) {
 
 }  // namespace
 
-Setup prepare(const Recipe& recipe) { return prepare(recipe, load_datasets(recipe.data)); }
+Setup prepare(const Recipe& recipe) { return prepare(recipe, load_datasets(resolved(recipe).data)); }
 
 Setup prepare(const Recipe& recipe, DataSets data) {
   Setup s{
@@ -142,6 +151,17 @@ Setup prepare(const Recipe& recipe, DataSets data) {
            .test = s.data.test,
            .validation = s.data.validation};
   s.fit.accumulate = r.accumulate;
+  if (r.reweight != "none") {
+    check(s.data.meta != nullptr, kOp, "expected data with meta images for reweight {}; got none", r.reweight);
+    s.fit.meta =
+        std::make_shared<data::Cycle>(data::Loader(s.data.meta, {.batch_size = std::min<std::int64_t>(100, s.data.meta->size()),
+                                                                 .shuffle = true,
+                                                                 .seed = r.seed,
+                                                                 .workers = 0,
+                                                                 .drop_last = true,
+                                                                 .device = r.device,
+                                                                 .normalize = s.data.normalize}));
+  }
   if (r.class_weights != "none") {
     // Inside the exponent they meet a batch in the hands of one sample: the 25 of the other scale, for a ratio of 0.01, is a
     // step 25 times too long, the 4 of the long-tail papers' is not.

@@ -30,12 +30,15 @@ struct Recipe {
   std::string class_weights = "none";
   std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
   std::string class_weights_in = "prior";      // or "exponent": ClassWeightsIn
-  std::string optimizer = "sgd";               // optimizer_names()
-  std::optional<double> lr = {};               // unset: 0.05, and 0.001 for the Adam family
-  std::optional<double> momentum = {};         // SGD family; unset: 0.9
-  std::optional<double> weight_decay = {};     // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
-  std::optional<double> clip_norm = {};        // unset: 1 for absgd and abadam, else infinity
-  int accumulate = 1;                          // batches to a step
+  // "none", or a meta-learning reweighter in the place of the mean: "l2rw", "meta_weight_net" (train/meta.h), on
+  // data.meta_per_class clean images of each class (unset: 10), all in one batch or 100 at a time.
+  std::string reweight = "none";
+  std::string optimizer = "sgd";            // optimizer_names()
+  std::optional<double> lr = {};            // unset: 0.05, and 0.001 for the Adam family
+  std::optional<double> momentum = {};      // SGD family; unset: 0.9
+  std::optional<double> weight_decay = {};  // unset: 5e-4 for the SGD family, 0.01 for adamw, else 0
+  std::optional<double> clip_norm = {};     // unset: 1 for absgd and abadam, else infinity
+  int accumulate = 1;                       // batches to a step
   // Of absgd and abadam, unset for others.
   std::optional<double> lambda = {};  // unset: 5; infinity: the mean
   // Solved for instead, with lambda's sign: "ess:SHARE" or "kl:NATS" on each batch, "ess-epoch:SHARE" or "kl-epoch:NATS" on the

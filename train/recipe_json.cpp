@@ -24,7 +24,10 @@ std::string to_json(const Recipe& recipe) {
                   {"dir", r.data.dir},
                   {"imbalance", r.data.imbalance},
                   {"class_order", r.data.class_order},
+                  {"selection", r.data.selection},
+                  {"noise", r.data.noise},
                   {"validation", r.data.validation},
+                  {"meta_per_class", r.data.meta_per_class},
                   {"seed", r.data.seed}};
   json["model"] = r.model;
   json["loss"] = r.loss;
@@ -32,6 +35,7 @@ std::string to_json(const Recipe& recipe) {
   json["logit_norm"] = r.logit_norm;
   json["class_weights"] = r.class_weights;
   json["class_weights_from"] = optional(r.class_weights_from);
+  json["reweight"] = r.reweight;
   json["class_weights_in"] = r.class_weights_in;
   json["optimizer"] = r.optimizer;
   json["lr"] = optional(r.lr);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "data/relabel.h"
 #include "tests/catch_compat.h"
 #include "tests/train/blobs.h"
 #include "tests/train/files.h"
@@ -257,4 +258,50 @@ TEST_CASE("prepare: every loss trains, from a recipe, and is evaluated without w
   const Variable cosines(Tensor::from<float>({0.5, 0, 0, 0}).reshape({1, 4}));
   const Tensor label = Tensor::from<std::int64_t>({0});
   CHECK(ldam.fit.loss(cosines, label).value().item() > ldam.fit.evaluation_loss(cosines, label).value().item());
+}
+
+TEST_CASE("load_datasets: wrong labels, a clean meta set beside them, and what is refused", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {100, 100, 100, 100}, {10, 10, 10, 10});
+  DataRecipe recipe{.data = "idx", .dir = folder.path(), .noise = "symmetric:0.4", .meta_per_class = 5};
+  const train::DataSets sets = train::load_datasets(recipe);
+  CHECK(sets.train->size() == 380);
+  CHECK(data::noise_rate(sets.train).overall == Approx(0.4).margin(0.01));
+  REQUIRE(sets.meta != nullptr);
+  CHECK(data::class_counts(sets.meta) == std::vector<std::int64_t>{5, 5, 5, 5});
+  CHECK(sets.meta->get(0).clean_label == -1);
+  recipe.noise = "pair:0.25";
+  CHECK(data::noise_rate(train::load_datasets(recipe).train).overall == Approx(0.25).margin(0.02));
+  const auto refused = [&](const std::string& noise) {
+    recipe.noise = noise;
+    return message_of<ValueError>([&] { train::load_datasets(recipe); });
+  };
+  CHECK(contains(refused("symmetric"), "symmetric:RATE"));
+  CHECK(contains(refused("heavy:0.1"), "'heavy'"));
+  CHECK(contains(refused("asymmetric:0.1"), "cifar10"));
+  CHECK(contains(refused("symmetric:1.5"), "1.5"));
+  CHECK_THROWS_AS(train::load_datasets({.data = "cifar10"}), ValueError);
+  CHECK_THROWS_AS(train::load_datasets({.data = "cifar10", .dir = folder.path()}), DataError);
+}
+
+TEST_CASE("prepare: the meta-learning reweighters train from a recipe", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
+  for (const std::string reweight : {"l2rw", "meta_weight_net"}) {
+    INFO(reweight);
+    train::Setup setup =
+        train::prepare({.data = {.data = "idx", .dir = folder.path(), .noise = "symmetric:0.3", .meta_per_class = 5},
+                        .model = "mlp",
+                        .reweight = reweight,
+                        .epochs = 3});
+    CHECK(setup.optimizer->reduction().name() == reweight);
+    const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+    CHECK(result.epochs.back().test->balanced_accuracy > 0.5);
+    CHECK(result.epochs.back().memorised.value() < 0.6);
+    setup.fit.meta = nullptr;
+    CHECK(contains(message_of<ValueError>([&] { train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit); }),
+                   "meta batches"));
+  }
+  CHECK(contains(message_of<ValueError>([] { train::resolved({.reweight = "l2rw", .optimizer = "absgd"}); }), "l2rw"));
+  CHECK(contains(message_of<ValueError>([] { train::resolved({.reweight = "x"}); }), "meta_weight_net"));
 }
