@@ -33,6 +33,7 @@ struct Flags {
                        .clip_norm = std::numeric_limits<double>::infinity(),
                        .lambda = 3,
                        .lambda_from = 1,
+                       .min_share = 0,
                        .lr_schedule = "cosine",
                        .epochs = 20};
   int seeds = 1;
@@ -49,7 +50,7 @@ train::Recipe recipe_of(const Method& method, train::Recipe recipe) {
   recipe.optimizer = method.optimizer;
   recipe.class_weights = method.class_weights;
   if (recipe.optimizer == "sgd") {
-    recipe.lambda = recipe.gamma = recipe.alpha = std::nullopt;
+    recipe.lambda = recipe.gamma = recipe.alpha = recipe.min_share = std::nullopt;
     recipe.lambda_from = std::nullopt;
     recipe.lambda_auto.clear();
     recipe.lambda_schedule = "step";

@@ -10,7 +10,8 @@ std::shared_ptr<Reduction> weights_of(const Options& options) {
                                                                         .alpha = options.alpha,
                                                                         .start = options.start,
                                                                         .clip = options.clip,
-                                                                        .auto_lambda = options.auto_lambda});
+                                                                        .auto_lambda = options.auto_lambda,
+                                                                        .min_share = options.min_share});
 }
 
 SGDOptions base(const ABSGDOptions& options) {

@@ -22,6 +22,7 @@ struct ABSGDOptions {
   Start start = Start::bias_corrected;
   std::optional<double> clip = {};
   std::optional<AutoLambda> auto_lambda = {};
+  double min_share = 0;
 };
 
 class ABSGD : public SGD {
@@ -50,6 +51,7 @@ struct ABAdamOptions {
   Start start = Start::bias_corrected;
   std::optional<double> clip = {};
   std::optional<AutoLambda> auto_lambda = {};
+  double min_share = 0;
 };
 
 class ABAdam : public Adam {

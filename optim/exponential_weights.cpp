@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/check.h"
 #include "optim/solve_lambda.h"
@@ -49,10 +50,15 @@ std::vector<double> tilt(std::span<const double> losses, double lambda, std::spa
 }  // namespace
 
 ExponentialWeights::ExponentialWeights(const ExponentialWeightsOptions& options)
-    : gamma_(options.gamma), alpha_(options.alpha), start_(options.start), auto_(options.auto_lambda) {
+    : gamma_(options.gamma),
+      alpha_(options.alpha),
+      min_share_(options.min_share),
+      start_(options.start),
+      auto_(options.auto_lambda) {
   check_lambda(options.lambda);
   check(gamma_ > 0 && gamma_ <= 1, "absgd", "expected gamma in (0, 1]; got {}", gamma_);
   check(alpha_ > 0 && alpha_ <= 1, "absgd", "expected alpha in (0, 1]; got {}", alpha_);
+  check(min_share_ >= 0 && min_share_ < 1, "absgd", "expected min_share in [0, 1); got {}", min_share_);
   if (auto_) {
     check_auto(*auto_);
     check(start_ != Start::official, "absgd",
@@ -167,6 +173,17 @@ void ExponentialWeights::change_prior(Average& next, const Batch& batch, Pool& p
   if (pool.prior > 0 && pool.prior_before > 0) next.mean_prior *= pool.prior / pool.prior_before;
 }
 
+void ExponentialWeights::spread(const Batch& batch, double lambda, std::span<double> weights) const {
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (min_share_ == 0 || !(total > 0) || effective_share_at(batch.losses, batch.prior, lambda) >= min_share_) return;
+  const LambdaRange range{.sign = lambda < 0 ? -1.0 : 1.0};
+  const double milder = lambda_for_effective_share(batch.losses, batch.prior, min_share_, range).lambda;
+  const std::vector<double> z = tilt(batch.losses, milder, batch.prior);
+  const LogMeanExp b = log_mean_exp(z);
+  const double mean = total / static_cast<double>(z.size());
+  for (std::size_t i = 0; i < z.size(); ++i) weights[i] = mean * std::exp((z[i] - b.max) - b.offset);
+}
+
 void ExponentialWeights::compute(const Batch& batch, std::span<double> weights, bool update) {
   const Average before = batch.first_part ? average_ : before_;
   Pool pool = batch.first_part ? Pool{} : pool_;
@@ -207,6 +224,7 @@ void ExponentialWeights::compute(const Batch& batch, std::span<double> weights, 
           log_add_exp(std::log1p(-rate) + (next.log_u - pool.z.max), std::log(rate) + std::log(alpha_) + pool.z.offset);
       next.log_u = pool.z.max + offset;
       for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::exp((z[i] - pool.z.max) - offset);
+      spread(batch, next.lambda, weights);
     }
   } else {
     std::fill(weights.begin(), weights.end(), 0.0);

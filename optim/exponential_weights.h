@@ -57,6 +57,10 @@ struct ExponentialWeightsOptions {
   // Unset: kDefaultClip; none with Start::official, nor with gamma = 1, which has no memory to spoil. See ExponentialWeights.
   std::optional<double> clip = {};
   std::optional<AutoLambda> auto_lambda = {};  // not with Start::official
+  // In [0, 1): the least effective share of a batch (optim/solve_lambda.h). Where lambda would leave it to fewer samples, the
+  // shares within the batch, or the part of one, are those of the next lambda that does not; their sum and u stay as they are.
+  // 0: none.
+  double min_share = 0;
 };
 
 // The clip. z + log q is bounded by  level + log B + clip,  in u and w alike, with B the largest batch so far. The level is
@@ -149,8 +153,9 @@ class ExponentialWeights final : public Reduction {
   void dual_step(const Batch& batch);
   void bound(std::span<double> z, const Average& average, Pool& pool) const;
   double gamma_of(std::int64_t n, std::int64_t batch_size) const;
+  void spread(const Batch& batch, double lambda, std::span<double> weights) const;
 
-  double gamma_, alpha_, clip_;
+  double gamma_, alpha_, clip_, min_share_;
   Start start_;
   std::optional<AutoLambda> auto_;
   Average average_;

@@ -88,7 +88,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vec
                                                                           .lambda = r.lambda.value(),
                                                                           .gamma = r.gamma.value(),
                                                                           .alpha = r.alpha.value(),
-                                                                          .auto_lambda = auto_lambda});
+                                                                          .auto_lambda = auto_lambda,
+                                                                          .min_share = r.min_share.value()});
   if (r.optimizer == "abadam")
     return std::make_unique<optim::ABAdam>(parameters, optim::ABAdamOptions{.lr = lr,
                                                                             .weight_decay = decay,
@@ -96,7 +97,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vec
                                                                             .lambda = r.lambda.value(),
                                                                             .gamma = r.gamma.value(),
                                                                             .alpha = r.alpha.value(),
-                                                                            .auto_lambda = auto_lambda});
+                                                                            .auto_lambda = auto_lambda,
+                                                                            .min_share = r.min_share.value()});
   if (r.optimizer == "adam")
     return std::make_unique<optim::Adam>(
         parameters, optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, make_reduction(r));

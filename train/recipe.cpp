@@ -102,9 +102,10 @@ Recipe resolved(Recipe r) {
   check(r.batch_size >= 1, kOp, "expected batch-size >= 1; got {}", r.batch_size);
   check(r.warm_up >= 0, kOp, "expected warm-up >= 0; got {}", r.warm_up);
   check(r.accumulate >= 1, kOp, "expected accumulate >= 1; got {}", r.accumulate);
-  check(has_lambda(r) ||
-            (!r.lambda && !r.lambda_from && !r.gamma && !r.alpha && r.lambda_auto.empty() && r.lambda_schedule == "step"),
-        kOp, "expected lambda, its schedule, gamma and alpha with absgd or abadam only; got them with {}", r.optimizer);
+  check(has_lambda(r) || (!r.lambda && !r.lambda_from && !r.gamma && !r.alpha && !r.min_share && r.lambda_auto.empty() &&
+                          r.lambda_schedule == "step"),
+        kOp, "expected lambda, its schedule, gamma, alpha and min-share with absgd or abadam only; got them with {}",
+        r.optimizer);
   check(r.class_weights == "deferred" || !r.class_weights_from, kOp,
         "expected class-weights-from-epoch with deferred class weights only; got class-weights {}", r.class_weights);
   if (!r.lr) r.lr = sgd ? 0.05 : 1e-3;
@@ -115,6 +116,7 @@ Recipe resolved(Recipe r) {
     r.lambda_from = r.lambda_from.value_or(r.epochs * 3 / 5 + 1);
     r.gamma = r.gamma.value_or(0.9);
     r.alpha = r.alpha.value_or(1);
+    r.min_share = r.min_share.value_or(0.25);
     auto_lambda_rule(r.lambda_auto);
   }
   check(r.lambda_from.value_or(1) >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from.value_or(1));

@@ -47,8 +47,9 @@ struct Recipe {
   std::optional<int> lambda_from = {};  // the mean before that epoch; unset: that after 60 % of them
   // How lambda comes in, between lambda_from and the last epoch: "step", all at once; "linear" and "cosine" in 1 / lambda.
   std::string lambda_schedule = "step";
-  std::optional<double> gamma = {};    // unset: 0.9
-  std::optional<double> alpha = {};    // unset: 1
+  std::optional<double> gamma = {};      // unset: 0.9
+  std::optional<double> alpha = {};      // unset: 1
+  std::optional<double> min_share = {};  // least effective share of a batch; unset: 0.25; 0: none
   std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
   int warm_up = 0;                     // epochs of linear warm-up
   int epochs = 10;

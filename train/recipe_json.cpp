@@ -49,6 +49,7 @@ std::string to_json(const Recipe& recipe) {
   json["lambda_schedule"] = r.lambda_schedule;
   json["gamma"] = optional(r.gamma);
   json["alpha"] = optional(r.alpha);
+  json["min_share"] = optional(r.min_share);
   json["lr_schedule"] = r.lr_schedule;
   json["warm_up"] = r.warm_up;
   json["epochs"] = r.epochs;

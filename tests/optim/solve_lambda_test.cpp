@@ -168,3 +168,23 @@ TEST_CASE("the dual step descends to the lambda that has the wanted divergence",
     CHECK(reduction.lambda() == Approx(lambda_for_kl(losses, {}, 0.5, {.sign = sign}).lambda).epsilon(1e-3));
   }
 }
+
+TEST_CASE("min_share: a batch is never left to fewer, its sum and u stay", "[optim]") {
+  for (const double lambda : {0.05, -0.05, 50.0}) {
+    ExponentialWeights free({.lambda = lambda}), held({.lambda = lambda, .min_share = 0.3});
+    for (unsigned step = 0; step < 20; ++step) {
+      const Numbers losses = random_numbers(64, 0, 4, step), q = random_numbers(64, 0.1, 2, step + 50);
+      const SampleInfo about{.prior = step > 9 ? Tensor::from(q) : Tensor{}};
+      const Numbers loose = free.weigh(losses, about), weights = held.weigh(losses, about);
+      double a = 0, b = 0;
+      for (std::size_t i = 0; i < 64; ++i) a += loose[i], b += weights[i];
+      CHECK(b == Approx(a));
+      CHECK(held.log_u() == free.log_u());
+      if (lambda == 50) CHECK(weights == loose);
+      else if (step <= 9) CHECK(held.effective_sample_size() / 64 == Approx(0.3).epsilon(1e-6));
+      for (std::size_t i = 1; i < 64 && step <= 9; ++i)  // still ordered by the losses
+        CHECK(((losses[i] - losses[0]) * lambda > 0) == (weights[i] > weights[0]));
+    }
+  }
+  CHECK(contains(message_of<ValueError>([] { ExponentialWeights({.min_share = 1}); }), "min_share"));
+}
