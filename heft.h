@@ -82,5 +82,6 @@
 #include "train/metrics_log.h"
 #include "train/progress.h"
 #include "train/recipe.h"
+#include "train/reweight.h"
 #include "train/run_state.h"
 #include "train/safetensors.h"

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/parallel.h"
 #include "layers/models.h"
+#include "train/reweight.h"
 
 namespace heft::cli {
 namespace {
@@ -94,9 +95,10 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       ->capture_default_str();
 
   model("--reweight", recipe.reweight,
-        "Learn the weights on 10 clean images of each class: none, l2rw, meta_weight_net (with sgd or adam)")
+        "With sgd or adam, other weights than absgd's, RULE or RULE:CONSTANT: " + train::reweight_rules() +
+            "; group_dro has the classes as groups, and the two after none learn from clean images")
       ->capture_default_str();
-  model("--meta-per-class", recipe.data.meta_per_class, "That many instead of 10")->capture_default_str();
+  model("--meta-per-class", recipe.data.meta_per_class, "Those clean images, of each class [10]")->capture_default_str();
 
   const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
     return command.add_option(flag, value, text)->group("Optimizer");

@@ -133,7 +133,7 @@ void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, cons
   const Variable logits = net(batch.images);
   Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
   meter.add(logits.value(), batch, losses.value());
-  optim::SampleInfo about;
+  optim::SampleInfo about{.groups = options.classes_are_groups ? batch.labels : batch.groups};
   if (report.class_weighted) {
     const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
     if (options.class_weights_in == ClassWeightsIn::prior) about.prior = weights;

@@ -65,6 +65,8 @@ struct FitOptions {
   Tensor class_weights = {};
   int class_weights_from = 1;
   ClassWeightsIn class_weights_in = ClassWeightsIn::prior;
+  // SampleInfo::groups are the labels; else the data's own groups, where it has any.
+  bool classes_are_groups = false;
   // Clean batches for an optimizer whose reduction is a MetaReweighter (train/meta.h), and only for one.
   std::shared_ptr<data::Cycle> meta = nullptr;
   int accumulate = 1;  // batches of the loader to a step; the last step of an epoch may have fewer

@@ -13,9 +13,8 @@
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
-#include "train/learn_to_reweight.h"
-#include "train/meta_weight_net.h"
 #include "train/recipe.h"
+#include "train/reweight.h"
 
 namespace heft::train {
 namespace {
@@ -70,13 +69,8 @@ optim::Schedule make_lambda_schedule(const Recipe& r) {
                                        : optim::lambda_cosine(std::max(begin - 1, 0.0), end, *r.lambda);
 }
 
-std::shared_ptr<optim::Reduction> make_reduction(const Recipe& r) {
-  if (r.reweight == "l2rw") return std::make_shared<LearnToReweight>();
-  if (r.reweight == "meta_weight_net") return std::make_shared<MetaWeightNet>();
-  return std::make_shared<optim::Mean>();
-}
-
-std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vector<Variable>& parameters) {
+std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vector<Variable>& parameters,
+                                                 std::shared_ptr<optim::Reduction> reduction) {
   const double lr = r.lr.value(), decay = r.weight_decay.value(), clip_norm = r.clip_norm.value();
   const std::optional<optim::AutoLambda> auto_lambda = auto_lambda_rule(r.lambda_auto);
   const double momentum = r.momentum.value_or(0);
@@ -101,13 +95,13 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Recipe& r, const std::vec
                                                                             .min_share = r.min_share.value()});
   if (r.optimizer == "adam")
     return std::make_unique<optim::Adam>(
-        parameters, optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, make_reduction(r));
+        parameters, optim::AdamOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, std::move(reduction));
   if (r.optimizer == "adamw")
     return std::make_unique<optim::AdamW>(
-        parameters, optim::AdamWOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, make_reduction(r));
+        parameters, optim::AdamWOptions{.lr = lr, .weight_decay = decay, .clip_norm = clip_norm}, std::move(reduction));
   return std::make_unique<optim::SGD>(
       parameters, optim::SGDOptions{.lr = lr, .momentum = momentum, .weight_decay = decay, .clip_norm = clip_norm},
-      make_reduction(r));
+      std::move(reduction));
 }
 
 optim::Schedule make_lr_schedule(const Recipe& recipe) {
@@ -140,7 +134,8 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   manual_seed(r.seed);
   s.net = models::make(r.model, model_options(r, s.data));
   s.net->to(r.device);
-  s.optimizer = make_optimizer(r, s.net->parameters());
+  const Reweight reweight = read_reweight(r.reweight);
+  s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));
   data::LoaderOptions batches{.batch_size = r.batch_size, .seed = r.seed, .device = r.device, .normalize = s.data.normalize};
   if (r.sampling == "balanced") batches.sampler = data::class_balanced_sampler(s.data.train);
   else batches.shuffle = true;
@@ -153,7 +148,8 @@ Setup prepare(const Recipe& recipe, DataSets data) {
            .test = s.data.test,
            .validation = s.data.validation};
   s.fit.accumulate = r.accumulate;
-  if (r.reweight != "none") {
+  s.fit.classes_are_groups = reweight.rule == "group_dro";
+  if (learns_from_clean_images(reweight)) {
     check(s.data.meta != nullptr, kOp, "expected data with meta images for reweight {}; got none", r.reweight);
     s.fit.meta =
         std::make_shared<data::Cycle>(data::Loader(s.data.meta, {.batch_size = std::min<std::int64_t>(100, s.data.meta->size()),

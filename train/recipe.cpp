@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "layers/models.h"
 #include "train/read_number.h"
+#include "train/reweight.h"
 
 namespace heft::train {
 namespace {
@@ -78,11 +79,14 @@ Recipe resolved(Recipe r) {
   check_one_of("optimizer", r.optimizer, optimizer_names());
   check_one_of("lr-schedule", r.lr_schedule, lr_schedule_names());
   check_one_of("class-weights", r.class_weights, {"none", "balanced", "deferred"});
-  check_one_of("reweight", r.reweight, {"none", "l2rw", "meta_weight_net"});
-  check(r.reweight == "none" || (!has_lambda(r) && r.class_weights == "none" && r.accumulate == 1), kOp,
-        "expected reweight {} with sgd, adam or adamw, whole batches and no class weights; got {}, accumulate {} and {}",
-        r.reweight, r.optimizer, r.accumulate, r.class_weights);
-  if (r.reweight != "none" && r.data.meta_per_class == 0) r.data.meta_per_class = 10;
+  const Reweight reweight = read_reweight(r.reweight);
+  const bool reweighted = reweight.rule != "none", meta = learns_from_clean_images(reweight);
+  check(!reweighted || !has_lambda(r), kOp, "expected reweight {} with sgd, adam or adamw; got {}", r.reweight, r.optimizer);
+  check(!reweighted || make_reduction(reweight, 1)->in_parts() || r.accumulate == 1, kOp,
+        "expected whole batches (accumulate 1) for reweight {}; got accumulate {}", r.reweight, r.accumulate);
+  check((!meta && reweight.rule != "top_k") || r.class_weights == "none", kOp,
+        "expected no class weights beside reweight {}, which has no place for them; got {}", r.reweight, r.class_weights);
+  if (meta && r.data.meta_per_class == 0) r.data.meta_per_class = 10;
   check_one_of("class-weights-in", r.class_weights_in, {"prior", "exponent"});
   check_one_of("lambda-schedule", r.lambda_schedule, lambda_schedule_names());
   const bool sgd = has_momentum(r);

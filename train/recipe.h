@@ -30,8 +30,9 @@ struct Recipe {
   std::string class_weights = "none";
   std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
   std::string class_weights_in = "prior";      // or "exponent": ClassWeightsIn
-  // "none", or a meta-learning reweighter in the place of the mean: "l2rw", "meta_weight_net" (train/meta.h), on
-  // data.meta_per_class clean images of each class (unset: 10), all in one batch or 100 at a time.
+  // In the place of the mean, a reduction by name with its constant, e.g. "cvar:0.3" (train/reweight.h). "group_dro" has the
+  // classes as groups. "l2rw" and "meta_weight_net" learn from data.meta_per_class clean images of each class (unset: 10), all
+  // in one batch or 100 at a time.
   std::string reweight = "none";
   std::string optimizer = "sgd";            // optimizer_names()
   std::optional<double> lr = {};            // unset: 0.05, and 0.001 for the Adam family

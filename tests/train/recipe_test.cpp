@@ -305,3 +305,26 @@ TEST_CASE("prepare: the meta-learning reweighters train from a recipe", "[train]
   CHECK(contains(message_of<ValueError>([] { train::resolved({.reweight = "l2rw", .optimizer = "absgd"}); }), "l2rw"));
   CHECK(contains(message_of<ValueError>([] { train::resolved({.reweight = "x"}); }), "meta_weight_net"));
 }
+
+TEST_CASE("prepare: the robust reductions train from a recipe", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
+  for (const std::string reweight : {"cvar:0.6", "chi_square:0.3", "top_k:0.6", "focal_weights", "group_dro:0.1"}) {
+    INFO(reweight);
+    train::Setup setup = train::prepare(
+        {.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .reweight = reweight, .lr = 0.02, .epochs = 3});
+    CHECK(setup.optimizer->reduction().name() == reweight.substr(0, reweight.find(':')));
+    CHECK(setup.data.meta == nullptr);
+    const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+    CHECK(result.epochs.back().test->balanced_accuracy > 0.5);
+    CHECK(result.epochs.back().effective_share < 0.999);
+  }
+  const auto refused = [](train::Recipe recipe) { return message_of<ValueError>([&] { train::resolved(recipe); }); };
+  CHECK(contains(refused({.reweight = "cvar:much"}), "cvar:ALPHA"));
+  CHECK(contains(refused({.reweight = "cvar:2"}), "alpha"));
+  CHECK(contains(refused({.reweight = "l2rw:2"}), "'l2rw:2'"));
+  CHECK(contains(refused({.reweight = "cvar", .optimizer = "absgd"}), "absgd"));
+  CHECK(contains(refused({.reweight = "cvar", .accumulate = 2}), "accumulate"));
+  CHECK(contains(refused({.class_weights = "deferred", .reweight = "top_k"}), "deferred"));
+  CHECK_NOTHROW(train::resolved({.class_weights = "deferred", .reweight = "focal_weights", .accumulate = 2}));
+}
