@@ -6,53 +6,17 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "autograd/elementwise.h"
-#include "autograd/linalg.h"
-#include "layers/losses.h"
 #include "optim/absgd.h"
 #include "tests/catch_compat.h"
+#include "tests/optim/small_network.h"
 
 using namespace heft;
 using namespace heft::optim;
+using heft::test::SmallNetwork;
 
 namespace {
 
-constexpr std::int64_t kInputs = 3, kHidden = 4, kClasses = 3, kBatch = 8;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-struct Network {
-  explicit Network(DType dtype) : dtype(dtype) {
-    std::int64_t k = 0;
-    for (const Shape& shape : {Shape{kHidden, kInputs}, Shape{kHidden}, Shape{kClasses, kHidden}, Shape{kClasses}}) {
-      std::vector<double> values;
-      for (std::int64_t i = 0; i < shape.numel(); ++i) values.push_back(0.8 * std::sin(static_cast<double>(++k)));
-      parameters.emplace_back(Tensor::from(values, shape).astype(dtype), true);
-    }
-  }
-  Variable losses(int step) const {
-    const std::int64_t n = step == 6 ? 3 : step == 13 ? 5 : step == 19 ? 1 : kBatch;
-    std::vector<double> x;
-    std::vector<std::int64_t> labels;
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < kInputs; ++j)
-        x.push_back(std::sin(1 + 0.7 * step + 1.3 * static_cast<double>(i) + 2.1 * static_cast<double>(j)));
-      labels.push_back((i * i + step) % kClasses);
-    }
-    const Variable hidden = tanh(linear(Tensor::from(x, Shape{n, kInputs}).astype(dtype), parameters[0], parameters[1]));
-    return cross_entropy(linear(hidden, parameters[2], parameters[3]), Tensor::from(labels));
-  }
-  std::vector<double> flat() const {
-    std::vector<double> all;
-    for (const Variable& parameter : parameters) {
-      const std::vector<double> part = parameter.value().to_vector<double>();
-      all.insert(all.end(), part.begin(), part.end());
-    }
-    return all;
-  }
-
-  DType dtype;
-  std::vector<Variable> parameters;
-};
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
@@ -106,7 +70,7 @@ TEST_CASE("20 steps of every optimizer agree with the golden trajectories", "[op
   for (const DType dtype : {DType::f32, DType::f64}) {
     const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-12;
     for (const auto& [name, make] : runs()) {
-      const Network net(dtype);
+      const SmallNetwork net(dtype);
       const std::unique_ptr<Optimizer> opt = make(net.parameters);
       const auto* tilt = dynamic_cast<const ExponentialWeights*>(&opt->reduction());
       const nlohmann::json& expected = golden().at(name);
@@ -131,7 +95,7 @@ TEST_CASE("20 steps of every optimizer agree with the golden trajectories", "[op
 
 TEST_CASE("a step makes one backward sweep, whatever the reduction", "[optim]") {
   for (const auto& [name, make] : runs()) {
-    const Network net(DType::f32);
+    const SmallNetwork net(DType::f32);
     const std::unique_ptr<Optimizer> opt = make(net.parameters);
     const std::uint64_t before = backward_count();
     for (int step = 0; step < 3; ++step) {
@@ -146,7 +110,7 @@ TEST_CASE("a step makes one backward sweep, whatever the reduction", "[optim]") 
 }
 
 TEST_CASE("with lambda = infinity ABSGD is SGD and ABAdam is Adam, bit for bit", "[optim]") {
-  const Network a(DType::f32), b(DType::f32), c(DType::f32), d(DType::f32);
+  const SmallNetwork a(DType::f32), b(DType::f32), c(DType::f32), d(DType::f32);
   SGD sgd(a.parameters, {.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4});
   ABSGD absgd(b.parameters, {.lambda = kInfinity});
   Adam adam(c.parameters);
@@ -165,7 +129,7 @@ TEST_CASE("with lambda = infinity ABSGD is SGD and ABAdam is Adam, bit for bit",
 
 TEST_CASE("all state saved in the middle and restored continues bit for bit", "[optim]") {
   for (const auto& [name, make] : runs()) {
-    const Network straight(DType::f32), resumed(DType::f32);
+    const SmallNetwork straight(DType::f32), resumed(DType::f32);
     const std::unique_ptr<Optimizer> one = make(straight.parameters);
     for (int step = 0; step < 9; ++step) one->minimize(straight.losses(step));
     one->set_lr_factor(0.5);
@@ -181,19 +145,4 @@ TEST_CASE("all state saved in the middle and restored continues bit for bit", "[
     CHECK(straight.flat() == resumed.flat());
     CHECK(one->reduction().weights() == two->reduction().weights());
   }
-}
-
-TEST_CASE("ten thousand steps hold the memory they started with", "[optim][slow]") {
-  const Network net(DType::f32);
-  ABSGD opt(net.parameters, {.lr = 1e-3, .lambda = 0.5});
-  for (int step = 0; step < 20; ++step) opt.minimize(net.losses(step));
-  reset_peak_memory();
-  const MemoryStats before = memory_stats();
-  for (int step = 0; step < 20; ++step) opt.minimize(net.losses(step));
-  const std::size_t peak = memory_stats().peak_bytes_in_use;
-  for (int step = 0; step < 10000; ++step) opt.minimize(net.losses(step));
-  const MemoryStats after = memory_stats();
-  CHECK(after.peak_bytes_in_use == peak);
-  CHECK(after.bytes_in_use == before.bytes_in_use);
-  CHECK(after.system_allocations == before.system_allocations);
 }
