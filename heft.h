@@ -81,6 +81,7 @@
 #include "train/meta_weight_net.h"
 #include "train/metrics_log.h"
 #include "train/progress.h"
+#include "train/prune.h"
 #include "train/recipe.h"
 #include "train/reweight.h"
 #include "train/run_state.h"

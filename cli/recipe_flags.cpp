@@ -119,7 +119,7 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       ->capture_default_str();
   optimizer("--gamma", recipe.gamma, "Share of the new batch in the moving average of the weights [0.9]");
   optimizer("--alpha", recipe.alpha, "Scales that average alone: weights are 1/alpha as large [1]");
-  optimizer("--min-share", recipe.min_share, "Least effective share of a batch, whatever lambda; 0: none [0.25]");
+  optimizer("--min-share", recipe.min_share, "Least effective share of a batch, whatever lambda; 0: none [0.5]");
   optimizer("--lr-schedule", recipe.lr_schedule, one_of("Over the epochs", train::lr_schedule_names()))->capture_default_str();
   optimizer("--warm-up", recipe.warm_up, "Epochs of linear warm-up")->capture_default_str();
   optimizer("--epochs", recipe.epochs, "Passes over the training set")->capture_default_str();

@@ -95,6 +95,7 @@ int run(const Flags& flags) {
     check<ValueError>(before.epochs < setup.recipe.epochs, "train",
                       "expected --epochs beyond the {} that the run in {} has; got {}", before.epochs, flags.out,
                       setup.recipe.epochs);
+    if (setup.memory) setup.memory->load_state(before.loss_state);
     setup.fit.first_epoch = before.epochs + 1;
   }
   train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
@@ -105,7 +106,8 @@ int run(const Flags& flags) {
   RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size());
   const train::FitResult result = progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) {
     metrics.add(report);
-    train::save_run(file("state.safetensors"), *setup.net, *setup.optimizer, report.epoch, run_metadata(setup.recipe));
+    train::save_run(file("state.safetensors"), *setup.net, *setup.optimizer, report.epoch, run_metadata(setup.recipe),
+                    setup.memory ? setup.memory->state() : std::map<std::string, Tensor>{});
   });
   if (result.stopped) {
     std::cerr << "heft: stopped; " << flags.out << " holds the epochs that were finished, --resume continues after them\n";

@@ -9,34 +9,25 @@
 #include "layers/losses.h"
 
 namespace heft::train {
-namespace {
+EvaluationMode::EvaluationMode(Module& net) {
+  for (const auto& [name, module] : net.named_modules()) before_.emplace_back(module, module->training());
+  net.eval();
+}
+EvaluationMode::~EvaluationMode() {
+  for (auto& [module, training] : before_) module->train(training);
+}
 
-// Evaluation mode for the scope. Modules are put back one by one: a frozen part may have been in it already.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(Module& net) {
-    for (const auto& [name, module] : net.named_modules()) before_.emplace_back(module, module->training());
-    net.eval();
-  }
-  ~EvaluationMode() {
-    for (auto& [module, training] : before_) module->train(training);
-  }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  std::vector<std::pair<Module*, bool>> before_;
-};
-
-}  // namespace
+Device network_device(const Module& net) {
+  const std::vector<Variable> parameters = net.parameters();
+  return parameters.empty() ? Device::cpu() : parameters.front().device();
+}
 
 Evaluation evaluate(Module& net, const data::DatasetPtr& dataset, const EvaluateOptions& options) {
   check<ValueError>(dataset != nullptr, "evaluate", "expected a data set; got a null pointer");
-  const std::vector<Variable> parameters = net.parameters();
-  const Device device = parameters.empty() ? Device::cpu() : parameters.front().device();
   const NoGrad no_grad;
   const EvaluationMode mode(net);
-  data::Loader batches(dataset, {.batch_size = options.batch_size, .device = device, .normalize = options.normalize});
+  data::Loader batches(dataset,
+                       {.batch_size = options.batch_size, .device = network_device(net), .normalize = options.normalize});
   Evaluation result{.confusion = data::ConfusionMatrix(dataset->classes())};
   data::CalibrationError calibration;
   double loss_sum = 0;

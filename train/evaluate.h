@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -13,6 +14,20 @@ namespace heft::train {
 
 // One value per sample, (N), from logits (N, C) and labels (N): the losses of layers/losses.h.
 using Loss = std::function<Variable(const Variable& logits, const Tensor& labels)>;
+
+// Evaluation mode for a scope. Modules are put back one by one: a frozen part may have been in it already.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(Module& net);
+  ~EvaluationMode();
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  std::vector<std::pair<Module*, bool>> before_;
+};
+
+Device network_device(const Module& net);  // that of its parameters; without any, the CPU
 
 struct EvaluateOptions {
   std::int64_t batch_size = 500;

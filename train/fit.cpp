@@ -29,6 +29,8 @@ void check_options(const optim::Optimizer& opt, const data::Loader& batches, con
         "{} meta "
         "batches",
         opt.reduction().name(), options.meta ? "with" : "without");
+  check(options.meta == nullptr || options.batch_loss == nullptr, kOp,
+        "expected no batch_loss with meta batches, whose samples it does not know");
   check(options.accumulate >= 1, kOp, "expected accumulate >= 1; got {}", options.accumulate);
   check(options.first_epoch >= 1, kOp, "expected first_epoch >= 1; got {}", options.first_epoch);
   check(batches.size() >= 1, kOp, "expected training data with at least one batch; the loader has none");
@@ -131,7 +133,9 @@ Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, cons
 void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, const FitOptions& options,
               const EpochReport& report, EpochMeter& meter, std::int64_t batches) {
   const Variable logits = net(batch.images);
-  Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);  // (N)
+  Variable losses = options.batch_loss ? options.batch_loss(logits, batch)  // (N)
+                    : options.loss     ? options.loss(logits, batch.labels)
+                                       : cross_entropy(logits, batch.labels);
   meter.add(logits.value(), batch, losses.value());
   optim::SampleInfo about{.groups = options.classes_are_groups ? batch.labels : batch.groups};
   if (report.class_weighted) {
@@ -158,6 +162,7 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     options.meta->seek(static_cast<std::uint64_t>(options.first_epoch - 1) * static_cast<std::uint64_t>(batches.size()));
   FitResult result;
   for (int epoch = options.first_epoch; epoch <= options.epochs; ++epoch) {
+    if (options.before_epoch) options.before_epoch(epoch);
     EpochReport report = begin_epoch(opt, options, epoch);
     EpochMeter meter(report, batches.size(), batches.dataset()->classes());
     net.train();

@@ -56,6 +56,8 @@ struct FitOptions {
   Loss loss = nullptr;  // null: cross entropy
   // Of the evaluations, for a loss that belongs in training alone (margins, logit adjustment). Null: `loss`.
   Loss evaluation_loss = nullptr;
+  // In training, in the place of `loss`: for a loss that needs more of the batch than its labels, such as the samples' indices.
+  std::function<Variable(const Variable& logits, const data::Batch& batch)> batch_loss = nullptr;
   // Factor on the learning rate and value of lambda; time is the number of epochs finished: 0, 1, ... Null: left alone.
   // A schedule for lambda needs an optimizer with exponential weights (ABSGD, ABAdam).
   optim::Schedule lr_factor = nullptr;
@@ -73,6 +75,8 @@ struct FitOptions {
   // Evaluated after each epoch, normalised as the loader does it.
   data::DatasetPtr test = nullptr;
   data::DatasetPtr validation = nullptr;
+  // Called before an epoch with its number, 1 and on; the network may be run here, and is in training mode afterwards.
+  std::function<void(int epoch)> before_epoch = nullptr;
   // Called after each step and each epoch.
   std::function<void(const StepReport&)> on_step = nullptr;
   std::function<void(const EpochReport&)> on_epoch = nullptr;

@@ -13,6 +13,7 @@
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "train/prune.h"
 #include "train/recipe.h"
 #include "train/reweight.h"
 
@@ -56,9 +57,26 @@ Losses make_losses(const Recipe& r, const std::vector<std::int64_t>& counts) {
   }
   if (r.loss == "generalized_cross_entropy")
     both.train = [q = o.at("q")](V z, L y) { return generalized_cross_entropy(z, y, {.q = q}); };
-  if (r.logit_norm > 0)
+  if (r.loss == "truncated_gce")
+    both.evaluation = [q = o.at("q")](V z, L y) { return generalized_cross_entropy(z, y, {.q = q}); };
+  if (r.logit_norm > 0 && both.train)
     both.train = [inner = both.train, tau = r.logit_norm](V z, L y) { return inner(normalize_logits(z, tau), y); };
   return both;
+}
+
+// What prepare() says of truncated_gce: the loss by sample, and when samples are pruned.
+void add_pruning(Setup& s) {
+  const std::map<std::string, double>& o = s.recipe.loss_options;
+  s.memory = std::make_shared<TruncatedGce>(s.data.train->source_size(), TruncatedGceOptions{.q = o.at("q"), .k = o.at("k")});
+  s.fit.batch_loss = [memory = s.memory, tau = s.recipe.logit_norm](const Variable& z, const data::Batch& batch) {
+    return (*memory)(tau > 0 ? normalize_logits(z, tau) : z, batch.labels, batch.indices);
+  };
+  const int from = static_cast<int>(std::lround(o.at("from") * s.recipe.epochs)) + 1;
+  const int every = std::max(1, static_cast<int>(std::lround(o.at("every") * s.recipe.epochs)));
+  s.fit.before_epoch = [memory = s.memory, net = s.net, train = s.data.train, normalize = s.data.normalize, from,
+                        every](int epoch) {
+    if (epoch >= from && (epoch - from) % every == 0) prune(*memory, *net, train, {.normalize = normalize});
+  };
 }
 
 optim::Schedule make_lambda_schedule(const Recipe& r) {
@@ -169,6 +187,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
     s.fit.class_weights_from = r.class_weights_from.value_or(1);
     s.fit.class_weights_in = r.class_weights_in == "prior" ? ClassWeightsIn::prior : ClassWeightsIn::exponent;
   }
+  if (r.loss == "truncated_gce") add_pruning(s);
   if (has_lambda(r)) s.fit.lambda = make_lambda_schedule(r);
   return s;
 }

@@ -52,7 +52,8 @@ const std::map<std::string, std::map<std::string, double>>& losses() {
       {"ldam", {{"max_margin", 0.5}, {"scale", 30}}},
       {"logit_adjusted", {{"tau", 1}}},
       {"symmetric_cross_entropy", {{"alpha", 0.1}, {"beta", 1}}},
-      {"generalized_cross_entropy", {{"q", 0.7}}}};
+      {"generalized_cross_entropy", {{"q", 0.7}}},
+      {"truncated_gce", {{"q", 0.7}, {"k", 0.5}, {"from", 1.0 / 3}, {"every", 1.0 / 12}}}};
   return all;
 }
 
@@ -100,6 +101,9 @@ Recipe resolved(Recipe r) {
     options[name] = value;
   }
   r.loss_options = options;
+  for (const char* share : {"from", "every"})
+    check(options.count(share) == 0 || (options[share] >= 0 && options[share] <= 1), kOp,
+          "expected {} of {} as a share of the epochs, in [0, 1]; got {}", share, r.loss, options[share]);
   check(r.logit_norm >= 0 && r.logit_norm <= 2, kOp, "expected logit-norm in [0, 2]; got {}", r.logit_norm);
   check_one_of("sampling", r.sampling, {"shuffled", "balanced"});
   check(r.epochs >= 1, kOp, "expected epochs >= 1; got {}", r.epochs);
@@ -120,7 +124,7 @@ Recipe resolved(Recipe r) {
     r.lambda_from = r.lambda_from.value_or(r.epochs * 3 / 5 + 1);
     r.gamma = r.gamma.value_or(0.9);
     r.alpha = r.alpha.value_or(1);
-    r.min_share = r.min_share.value_or(0.25);
+    r.min_share = r.min_share.value_or(0.5);
     auto_lambda_rule(r.lambda_auto);
   }
   check(r.lambda_from.value_or(1) >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from.value_or(1));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "layers/losses_noise.h"
 #include "layers/module.h"
 #include "optim/exponential_weights.h"
 #include "optim/optimizer.h"
@@ -22,7 +23,8 @@ struct Recipe {
   DataRecipe data = {};
   std::string model = "lenet5";        // models::names()
   std::string loss = "cross_entropy";  // loss_names()
-  // The loss's own constants by name, loss_options(loss); unset ones take its defaults.
+  // The loss's own constants by name, loss_options(loss); unset ones take its defaults. truncated_gce prunes before the epoch
+  // that `from` of all epochs precede, and again every `every` of them: the authors' 40 and 10 of 120.
   std::map<std::string, double> loss_options = {};
   double logit_norm = 0;  // tau: in training, logits over the tau-th power of their length (normalize_logits); 0: as they are
   // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Their mean
@@ -50,7 +52,7 @@ struct Recipe {
   std::string lambda_schedule = "step";
   std::optional<double> gamma = {};      // unset: 0.9
   std::optional<double> alpha = {};      // unset: 1
-  std::optional<double> min_share = {};  // least effective share of a batch; unset: 0.25; 0: none
+  std::optional<double> min_share = {};  // least effective share of a batch; unset: 0.5; 0: none
   std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
   int warm_up = 0;                     // epochs of linear warm-up
   int epochs = 10;
@@ -85,6 +87,7 @@ struct Setup {
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<data::Loader> loader;
   FitOptions fit;
+  std::shared_ptr<TruncatedGce> memory = nullptr;  // of the loss truncated_gce, which `fit` holds too
 };
 // Restarts the process's random numbers from the recipe's seed: equal recipes give equal runs, and recipes that differ in
 // the optimizer start from the same weights and see the same batches.

@@ -34,11 +34,12 @@ void naming_the_file(const char* op, const std::string& path, F&& load) {
 }  // namespace
 
 void save_run(const std::string& path, const Module& net, const optim::Optimizer& opt, int epochs,
-              const std::map<std::string, std::string>& metadata) {
+              const std::map<std::string, std::string>& metadata, const std::map<std::string, Tensor>& loss_state) {
   const RandomState random = random_state();
   SafeTensors contents{.tensors = {}, .metadata = metadata};
   put(contents.tensors, "model.", net.state());
   put(contents.tensors, "optimizer.", opt.state());
+  put(contents.tensors, "loss.", loss_state);
   put(contents.tensors, "run.",
       {{"epochs", integer(static_cast<std::uint64_t>(epochs))},
        {"random.seed", integer(random.seed)},
@@ -58,7 +59,9 @@ LoadedRun load_run(const std::string& path, Module& net, optim::Optimizer& opt) 
     opt.load_state(part_of(contents.tensors, "optimizer."));
   });
   set_random_state(random);
-  return {.epochs = static_cast<int>(epochs), .metadata = std::move(contents.metadata)};
+  return {.epochs = static_cast<int>(epochs),
+          .metadata = std::move(contents.metadata),
+          .loss_state = part_of(contents.tensors, "loss.")};
 }
 
 void save_model(const std::string& path, const Module& net, const std::map<std::string, std::string>& metadata) {

@@ -9,14 +9,16 @@
 
 namespace heft::train {
 
-// Writes, atomically: the network under "model.", the optimizer with its reduction under "optimizer.", and
+// Writes, atomically: the network under "model.", the optimizer with its reduction under "optimizer.", a loss's memory, if
+// it has one, under "loss.", and
 // "run.epochs" (finished), "run.random.seed", "run.random.next" (core/random.h).
 void save_run(const std::string& path, const Module& net, const optim::Optimizer& opt, int epochs,
-              const std::map<std::string, std::string>& metadata = {});
+              const std::map<std::string, std::string>& metadata = {}, const std::map<std::string, Tensor>& loss_state = {});
 
 struct LoadedRun {
   int epochs = 0;  // finished
   std::map<std::string, std::string> metadata = {};
+  std::map<std::string, Tensor> loss_state = {};
 };
 // Restores all of it, the process's random state included. fit() with first_epoch = epochs + 1 then gives, on the same
 // machine with the same threads, the bits an uninterrupted run gives. Throws DataError where the file is damaged or is not

@@ -11,6 +11,7 @@
 #include "tests/train/blobs.h"
 #include "tests/train/files.h"
 #include "train/metrics_log.h"
+#include "train/run_state.h"
 
 using namespace heft;
 using heft::test::contains;
@@ -327,4 +328,43 @@ TEST_CASE("prepare: the robust reductions train from a recipe", "[train][recipe]
   CHECK(contains(refused({.reweight = "cvar", .accumulate = 2}), "accumulate"));
   CHECK(contains(refused({.class_weights = "deferred", .reweight = "top_k"}), "deferred"));
   CHECK_NOTHROW(train::resolved({.class_weights = "deferred", .reweight = "focal_weights", .accumulate = 2}));
+}
+
+TEST_CASE("prepare: truncated_gce prunes when its recipe says, and its memory goes on with the run", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
+  const train::Recipe recipe{.data = {.data = "idx", .dir = folder.path(), .noise = "symmetric:0.4"},
+                             .model = "mlp",
+                             .loss = "truncated_gce",
+                             .loss_options = {{"from", 0.5}, {"every", 0.25}, {"k", 0.35}},
+                             .epochs = 8};
+  train::Setup straight = train::prepare(recipe);
+  std::vector<std::int64_t> pruned;  // after each epoch
+  straight.fit.on_epoch = [&](const train::EpochReport& report) {
+    pruned.push_back(straight.memory->pruned());
+    if (report.epoch == 6)
+      train::save_run(folder.file("run"), *straight.net, *straight.optimizer, 6, {}, straight.memory->state());
+  };
+  const train::FitResult result = train::fit(*straight.net, *straight.optimizer, *straight.loader, straight.fit);
+  CHECK(std::vector<std::int64_t>(pruned.begin(), pruned.begin() + 4) == std::vector<std::int64_t>(4, 0));
+  CHECK(pruned[4] == pruned[5]);  // before epochs 5 and 7
+  CHECK(pruned[6] == pruned[7]);
+  // Of 240 labels 40 % were flipped; most of those are pruned, and few others.
+  CHECK(pruned[7] > 60);
+  CHECK(pruned[7] < 150);
+  CHECK(result.epochs.back().test->accuracy > 0.8);
+
+  train::Setup resumed = train::prepare(recipe);
+  const train::LoadedRun run = train::load_run(folder.file("run"), *resumed.net, *resumed.optimizer);
+  resumed.memory->load_state(run.loss_state);
+  CHECK(resumed.memory->pruned() == pruned[5]);
+  resumed.fit.first_epoch = 7;
+  train::fit(*resumed.net, *resumed.optimizer, *resumed.loader, resumed.fit);
+  for (const auto& [name, value] : straight.net->state())
+    CHECK(value.to_vector<double>() == resumed.net->state().at(name).to_vector<double>());
+
+  CHECK(contains(message_of<ValueError>([] {
+                   train::resolved({.loss = "truncated_gce", .loss_options = {{"from", 40}}});
+                 }),
+                 "share of the epochs"));
 }
