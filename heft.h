@@ -83,6 +83,7 @@
 #include "train/progress.h"
 #include "train/prune.h"
 #include "train/recipe.h"
+#include "train/recipe_fields.h"
 #include "train/reweight.h"
 #include "train/run_state.h"
 #include "train/safetensors.h"
