@@ -106,18 +106,23 @@ double ConfusionMatrix::worst_class_accuracy() const {
   return worst ? *recall(*worst) : 0;
 }
 
-ShotAccuracy shot_accuracy(const ConfusionMatrix& confusion, const std::vector<std::int64_t>& training_counts,
-                           const ShotThresholds& thresholds) {
-  check(static_cast<std::int64_t>(training_counts.size()) == confusion.classes(), "shot_accuracy",
-        "expected one training count for each of {} classes; got {}", confusion.classes(), training_counts.size());
+ShotAccuracy shot_accuracy(const std::vector<std::optional<double>>& per_class_accuracy,
+                           const std::vector<std::int64_t>& training_counts, const ShotThresholds& thresholds) {
+  check(training_counts.size() == per_class_accuracy.size(), "shot_accuracy",
+        "expected one training count for each of {} classes; got {}", per_class_accuracy.size(), training_counts.size());
   check(thresholds.few <= thresholds.many, "shot_accuracy", "expected few <= many; got {} and {}", thresholds.few,
         thresholds.many);
   Mean many, medium, few;
   for (std::size_t c = 0; c < training_counts.size(); ++c) {
     const std::int64_t n = training_counts[c];
-    (n > thresholds.many ? many : n < thresholds.few ? few : medium).add(confusion.recall(static_cast<std::int64_t>(c)));
+    (n > thresholds.many ? many : n < thresholds.few ? few : medium).add(per_class_accuracy[c]);
   }
   return {many.value(), medium.value(), few.value()};
+}
+
+ShotAccuracy shot_accuracy(const ConfusionMatrix& confusion, const std::vector<std::int64_t>& training_counts,
+                           const ShotThresholds& thresholds) {
+  return shot_accuracy(confusion.per_class_accuracy(), training_counts, thresholds);
 }
 
 }  // namespace heft::data

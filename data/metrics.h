@@ -51,7 +51,9 @@ struct ShotThresholds {
 struct ShotAccuracy {
   std::optional<double> many, medium, few;
 };
-// Throws ValueError unless there is one count per class and few <= many.
+// From the recalls of the classes, or what was counted. Throws ValueError unless there is one count per class and few <= many.
+ShotAccuracy shot_accuracy(const std::vector<std::optional<double>>& per_class_accuracy,
+                           const std::vector<std::int64_t>& training_counts, const ShotThresholds& thresholds = {});
 ShotAccuracy shot_accuracy(const ConfusionMatrix& confusion, const std::vector<std::int64_t>& training_counts,
                            const ShotThresholds& thresholds = {});
 
