@@ -8,28 +8,12 @@
 namespace heft::cli {
 namespace {
 
-std::atomic<bool> interrupted{false};
+std::atomic<bool> stop_asked{false};
 
-// While one lives, the first Ctrl-C or TERM asks the run to stop; the second ends the program as usual.
-class StopSignals {
- public:
-  StopSignals() {
-    std::signal(SIGINT, note);
-    std::signal(SIGTERM, note);
-  }
-  ~StopSignals() {
-    std::signal(SIGINT, SIG_DFL);
-    std::signal(SIGTERM, SIG_DFL);
-  }
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-
- private:
-  static void note(int signal) {
-    interrupted = true;
-    std::signal(signal, SIG_DFL);
-  }
-};
+void note(int signal) {
+  stop_asked = true;
+  std::signal(signal, SIG_DFL);
+}
 
 std::string collapse_warning(const train::Setup& setup, const train::EpochReport& report) {
   return fmt::format(
@@ -41,6 +25,16 @@ std::string collapse_warning(const train::Setup& setup, const train::EpochReport
 }
 
 }  // namespace
+
+StopSignals::StopSignals() {
+  std::signal(SIGINT, note);
+  std::signal(SIGTERM, note);
+}
+StopSignals::~StopSignals() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+}
+bool interrupted() { return stop_asked; }
 
 train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label, bool epoch_lines,
                                   const std::function<void(const train::EpochReport&)>& on_epoch) {
@@ -57,7 +51,7 @@ train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label,
     if (report.test) last = "  balanced " + percent(report.test->balanced_accuracy) + " %";
     if (on_epoch) on_epoch(report);
   };
-  options.stop = [] { return interrupted.load(); };
+  options.stop = interrupted;
   train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, options);
   progress_.clear();
   return result;

@@ -10,6 +10,16 @@
 
 namespace heft::cli {
 
+// While one lives, the first Ctrl-C or TERM asks for an end by interrupted(); the second ends the program as usual.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+};
+bool interrupted();
+
 // Counts the steps of one run or several on one progress line.
 class RunProgress {
  public:

@@ -1,9 +1,6 @@
 // The program from end to end: exit codes, what goes to stdout and stderr, and the files of a run.
 #ifdef HEFT_CLI_PATH
 
-#include <sys/wait.h>
-
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -11,28 +8,19 @@
 
 #include "layers/models.h"
 #include "tests/catch_compat.h"
+#include "tests/cli/program.h"
 #include "tests/train/blobs.h"
 #include "tests/train/files.h"
 #include "train/run_state.h"
 
 using heft::test::contains;
+using heft::test::heft_command;
 using heft::test::read_text;
+using heft::test::Result;
 using heft::test::TemporaryDirectory;
 using nlohmann::json;
 
 namespace {
-
-struct Result {
-  int exit_code;
-  std::string out, err;
-};
-
-Result heft_command(const TemporaryDirectory& folder, const std::string& arguments, const std::string& before = "") {
-  const std::string out = folder.file("stdout"), err = folder.file("stderr");
-  const std::string command = before + "'" + HEFT_CLI_PATH + "' " + arguments + " >'" + out + "' 2>'" + err + "' </dev/null";
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_text(out), read_text(err)};
-}
 
 std::vector<json> metrics_of(const std::string& run) {
   std::vector<json> lines;
