@@ -87,3 +87,6 @@
 #include "train/reweight.h"
 #include "train/run_state.h"
 #include "train/safetensors.h"
+#include "train/study.h"
+#include "train/study_store.h"
+#include "train/study_table.h"
