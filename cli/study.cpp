@@ -1,0 +1,183 @@
+// heft study: methods x seeds x data sets from one file, with a table in the end.
+#include <fmt/format.h>
+
+#include <sys/utsname.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/run.h"
+#include "cli/study_file.h"
+#include "core/parallel.h"
+#include "train/progress.h"
+#include "train/study_table.h"
+
+namespace heft::cli {
+namespace {
+
+struct Flags {
+  std::string file;
+  std::string out;  // empty: runs/NAME
+  bool list = false;
+};
+
+constexpr const char* kHelp = R"(The file, in TOML; see examples/studies/quick.toml:
+  name = "tails"                    # results go to runs/tails
+  seeds = [0, 1, 2]
+  baseline = "SGD"                  # differences to it, seed by seed
+  report = "last"                   # or "best-on-test": the best epoch on the test set, labelled so
+  [choosing]                        # how settings are chosen; never on the test set
+  validation = 0.2                  # share of the training set held out for it [0.2]
+  seeds = [100]                     # [the first seed]
+  [shots]
+  many = 100                        # classes with more images are "many", with fewer than few "few"
+  few = 20
+  [base]                            # fields of every run, by their names in config.json
+  epochs = 20
+  data.class_order = "reversed"
+  [[dataset]]                       # more fields; those of a method come last
+  name = "long tail"
+  data.imbalance = "exp:0.01"
+  [[method]]
+  name = "SGD"
+  [[method]]
+  name = "ABSGD"
+  optimizer = "absgd"
+  [method.choose]                   # every combination is tried, the best runs with all seeds
+  lambda = [1, 2, 5]
+
+Examples:
+  heft study examples/studies/quick.toml --list
+  heft study examples/studies/quick.toml --threads 2
+
+Writes results.jsonl (a line per finished run), table.md, table.csv and study.json to --out. Run again, it goes on where it
+stopped: a run is repeated only if its recipe has changed.)";
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
+  return "unknown";
+}
+
+std::map<std::string, std::string> environment() {
+  utsname names{};
+  uname(&names);
+  return {{"heft", HEFT_VERSION},
+          {"processor", processor()},
+          {"cores", std::to_string(std::thread::hardware_concurrency())},
+          {"system", fmt::format("{} {}", names.sysname, names.machine)},
+          {"threads", std::to_string(num_threads())}};
+}
+
+// Steps of a run. Loads every kind of data once, so that what is missing or damaged shows before the first run.
+class Steps {
+ public:
+  std::int64_t operator()(const train::Recipe& recipe) {
+    nlohmann::json data = nlohmann::json::parse(train::to_json(recipe))["data"];
+    data.erase("seed");
+    const auto [found, is_new] = sizes_.try_emplace(data.dump(), 0);
+    if (is_new) found->second = train::load_datasets(recipe.data).train->size();
+    return recipe.epochs * ((found->second + recipe.batch_size - 1) / recipe.batch_size);
+  }
+
+ private:
+  std::map<std::string, std::int64_t> sizes_;
+};
+
+// All runs on one progress line.
+class StudyProgress {
+ public:
+  StudyProgress(const train::Study& study, const train::StudyStore& store) {
+    std::int64_t total = 0;
+    for (const train::StudyRun& run : train::study_runs(study, store))
+      if (run.open || train::study_result(study, store, run) == nullptr) total += steps_(run.recipe);
+    progress_ = std::make_unique<train::Progress>(std::max<std::int64_t>(total, 1));
+  }
+  void step(const train::StudyRun& run, const train::StepReport& step) {
+    progress_->set_label(str(run));
+    progress_->update(finished_ + (step.epoch - 1) * step.steps + step.step,
+                      fmt::format("epoch {}/{}  loss {:.3f}", step.epoch, run.recipe.epochs, step.mean_loss));
+  }
+  // Counts the steps that a diverged run did not make, too.
+  void finish(const train::StudyRun& run, const train::StudyResult& result) {
+    finished_ += steps_(run.recipe);
+    progress_->print(text(run, result));
+  }
+  void print(const std::string& line) { progress_->print(line); }
+
+ private:
+  static std::string text(const train::StudyRun& run, const train::StudyResult& result) {
+    if (result.diverged) return str(run) + ": diverged";
+    return fmt::format("{}: {}accuracy {} %, balanced {} %, worst class {} %{}", str(run), run.choosing ? "held out, " : "",
+                       percent(result.metrics.at("accuracy")), percent(result.metrics.at("balanced_accuracy")),
+                       percent(result.metrics.at("worst_class_accuracy")), result.collapsed_to ? ", collapsed" : "");
+  }
+
+  Steps steps_;
+  std::unique_ptr<train::Progress> progress_;
+  std::int64_t finished_ = 0;
+};
+
+void print_list(const train::Study& study, const train::StudyStore& store) {
+  std::size_t finished = 0;
+  const std::vector<train::StudyRun> runs = train::study_runs(study, store);
+  for (const train::StudyRun& run : runs) {
+    const bool done = !run.open && train::study_result(study, store, run) != nullptr;
+    finished += done;
+    std::cout << fmt::format("{}  {}\n", done ? "finished" : "to do   ", str(run));
+  }
+  std::cout << fmt::format("{} runs, {} finished\n", runs.size(), finished);
+}
+
+int run(const Flags& flags) {
+  const train::Study study = read_study(flags.file);
+  const std::string out = flags.out.empty() ? (std::filesystem::path("runs") / study.name).string() : flags.out;
+  train::StudyStore store((std::filesystem::path(out) / "results.jsonl").string());
+  if (flags.list) {
+    print_list(study, store);
+    return kSuccess;
+  }
+  StudyProgress progress(study, store);
+  std::filesystem::create_directories(out);
+  const StopSignals signals;
+  train::StudyOptions options{.stop = interrupted, .environment = environment()};
+  const auto write_tables = [&] { train::write_study_tables(out, study, store, options.environment); };
+  options.on_step = [&](const train::StudyRun& run, const train::StepReport& step) { progress.step(run, step); };
+  options.say = [&](const std::string& sentence) { progress.print("heft: " + sentence); };
+  options.on_result = [&](const train::StudyRun& run, const train::StudyResult& result) {
+    progress.finish(run, result);
+    write_tables();
+  };
+  const bool finished = train::run_study(study, store, options);
+  write_tables();
+  if (!finished) {
+    std::cerr << fmt::format("heft: stopped; {} holds the runs that were finished, the same command goes on after them\n", out);
+    return kInterrupted;
+  }
+  std::cout << train::study_markdown(study, store)
+            << fmt::format("\nwritten to {}: results.jsonl table.md table.csv study.json\n", out);
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_study(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("study", "Methods x seeds x data sets from one file, with means and deviations");
+  const auto flags = std::make_shared<Flags>();
+  command->add_option("file", flags->file, "What to run, in TOML")->required();
+  command->add_option("--out", flags->out, "Folder for the results [runs/NAME]");
+  command->add_flag("--list", flags->list, "Say what would be run, and what is finished");
+  command->add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
+      ->check(CLI::Range(1, 4096));
+  command->footer(kHelp);
+  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+}
+
+}  // namespace heft::cli
