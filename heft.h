@@ -90,3 +90,4 @@
 #include "train/study.h"
 #include "train/study_store.h"
 #include "train/study_table.h"
+#include "train/workers.h"
