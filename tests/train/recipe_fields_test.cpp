@@ -16,6 +16,17 @@ using heft::train::FieldValue;
 using heft::train::Recipe;
 using nlohmann::json;
 
+namespace heft::test {
+
+struct Anything {
+  template <class T>
+  operator T&() const&;
+  template <class T>
+  operator T&&() const&&;
+};
+
+}  // namespace heft::test
+
 namespace {
 
 std::string pointer_of(std::string name) {
@@ -24,15 +35,9 @@ std::string pointer_of(std::string name) {
 }
 
 // How many members an aggregate has: the most things of any kind that it can be initialised from.
-struct Anything {
-  template <class T>
-  operator T&() const&;
-  template <class T>
-  operator T&&() const&&;
-};
 template <class T, std::size_t... I>
 constexpr bool takes(std::index_sequence<I...>) {
-  return requires { T{(static_cast<void>(I), Anything{})...}; };
+  return requires { T{(static_cast<void>(I), heft::test::Anything{})...}; };
 }
 template <class T, std::size_t N = 64>
 constexpr std::size_t members() {
