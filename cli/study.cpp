@@ -1,9 +1,11 @@
 // heft study: methods x seeds x data sets from one file, with a table in the end.
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <sys/utsname.h>
 
-#include <cmath>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -14,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/run.h"
 #include "cli/study_file.h"
+#include "core/check.h"
 #include "core/parallel.h"
 #include "train/progress.h"
 #include "train/study_table.h"
@@ -25,6 +28,8 @@ struct Flags {
   std::string file;
   std::string out;  // empty: runs/NAME
   bool list = false;
+  int jobs = 1;
+  std::optional<int> threads = {};  // of each job
 };
 
 constexpr const char* kHelp = R"(The file, in TOML; see examples/studies/quick.toml:
@@ -54,7 +59,8 @@ constexpr const char* kHelp = R"(The file, in TOML; see examples/studies/quick.t
 
 Examples:
   heft study examples/studies/quick.toml --list
-  heft study examples/studies/quick.toml --threads 2
+  heft study examples/studies/quick.toml --jobs 2 --threads 1
+      often faster than one run with two threads, the numbers being those of one thread
 
 Writes results.jsonl (a line per finished run), table.md, table.csv and study.json to --out. Run again, it goes on where it
 stopped: a run is repeated only if its recipe has changed.)";
@@ -66,14 +72,15 @@ std::string processor() {
   return "unknown";
 }
 
-std::map<std::string, std::string> environment() {
+std::map<std::string, std::string> environment(int jobs, int threads) {
   utsname names{};
   uname(&names);
   return {{"heft", HEFT_VERSION},
           {"processor", processor()},
           {"cores", std::to_string(std::thread::hardware_concurrency())},
           {"system", fmt::format("{} {}", names.sysname, names.machine)},
-          {"threads", std::to_string(num_threads())}};
+          {"jobs", std::to_string(jobs)},
+          {"threads", std::to_string(threads)}};
 }
 
 // Steps of a run. Loads every kind of data once, so that what is missing or damaged shows before the first run.
@@ -101,13 +108,17 @@ class StudyProgress {
     progress_ = std::make_unique<train::Progress>(std::max<std::int64_t>(total, 1));
   }
   void step(const train::StudyRun& run, const train::StepReport& step) {
-    progress_->set_label(str(run));
-    progress_->update(finished_ + (step.epoch - 1) * step.steps + step.step,
-                      fmt::format("epoch {}/{}  loss {:.3f}", step.epoch, run.recipe.epochs, step.mean_loss));
+    under_way_[str(run)] = (step.epoch - 1) * step.steps + step.step;
+    std::int64_t done = finished_;
+    for (const auto& [name, steps] : under_way_) done += steps;
+    if (under_way_.size() > 1) return progress_->update(done, fmt::format("{} runs under way", under_way_.size()));
+    progress_->update(done,
+                      fmt::format("{}  epoch {}/{}  loss {:.3f}", str(run), step.epoch, run.recipe.epochs, step.mean_loss));
   }
   // Counts the steps that a diverged run did not make, too.
   void finish(const train::StudyRun& run, const train::StudyResult& result) {
     finished_ += steps_(run.recipe);
+    under_way_.erase(str(run));
     progress_->print(text(run, result));
   }
   void print(const std::string& line) { progress_->print(line); }
@@ -122,8 +133,20 @@ class StudyProgress {
 
   Steps steps_;
   std::unique_ptr<train::Progress> progress_;
-  std::int64_t finished_ = 0;
+  std::int64_t finished_ = 0;                      // steps of runs that are
+  std::map<std::string, std::int64_t> under_way_;  // steps made, by run
 };
+
+// Two programs at work in one folder would each write their own results over the other's. Gone when this process is.
+void lock_folder(const std::string& folder) {
+  const std::string path = (std::filesystem::path(folder) / ".lock").string();
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  check<DataError>(file >= 0, "study", "expected to write in {}; {}", folder, std::strerror(errno));
+  struct flock whole = {};
+  whole.l_type = F_WRLCK;
+  check<ValueError>(::fcntl(file, F_SETLK, &whole) == 0, "study", "expected {} for this study alone; another is at work in it",
+                    folder);
+}
 
 void print_list(const train::Study& study, const train::StudyStore& store) {
   std::size_t finished = 0;
@@ -139,15 +162,22 @@ void print_list(const train::Study& study, const train::StudyStore& store) {
 int run(const Flags& flags) {
   const train::Study study = read_study(flags.file);
   const std::string out = flags.out.empty() ? (std::filesystem::path("runs") / study.name).string() : flags.out;
+  if (!flags.list) {
+    std::filesystem::create_directories(out);
+    lock_folder(out);
+  }
   train::StudyStore store((std::filesystem::path(out) / "results.jsonl").string());
   if (flags.list) {
     print_list(study, store);
     return kSuccess;
   }
+  const int cores = num_threads();
+  const int threads = flags.threads.value_or(std::max(1, cores / flags.jobs));
+  set_num_threads(flags.jobs == 1 ? threads : 1);
   StudyProgress progress(study, store);
-  std::filesystem::create_directories(out);
   const StopSignals signals;
-  train::StudyOptions options{.stop = interrupted, .environment = environment()};
+  train::StudyOptions options{
+      .jobs = flags.jobs, .threads = threads, .stop = interrupted, .environment = environment(flags.jobs, threads)};
   const auto write_tables = [&] { train::write_study_tables(out, study, store, options.environment); };
   options.on_step = [&](const train::StudyRun& run, const train::StepReport& step) { progress.step(run, step); };
   options.say = [&](const std::string& sentence) { progress.print("heft: " + sentence); };
@@ -174,7 +204,10 @@ void add_study(CLI::App& app, int& exit_code) {
   command->add_option("file", flags->file, "What to run, in TOML")->required();
   command->add_option("--out", flags->out, "Folder for the results [runs/NAME]");
   command->add_flag("--list", flags->list, "Say what would be run, and what is finished");
-  command->add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
+  command->add_option("--jobs", flags->jobs, "Runs at once, each a process")->check(CLI::Range(1, 4096))->capture_default_str();
+  command
+      ->add_option("--threads", flags->threads,
+                   "Threads of the CPU for each job [OMP_NUM_THREADS, or the cores, over the jobs]")
       ->check(CLI::Range(1, 4096));
   command->footer(kHelp);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });

@@ -4,8 +4,11 @@
 #include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/check.h"
+#include "core/parallel.h"
+#include "train/workers.h"
 
 namespace heft::train {
 namespace {
@@ -107,22 +110,79 @@ void say_what_changed(const StudyStore& store, const StudyRun& run, const StudyO
                           changes.empty() ? "another epoch is to be reported" : "its recipe is another now: " + changes));
 }
 
+// The first run that is neither finished nor waiting for its setting nor `under_way`, maybe under another name; empty: none.
+std::optional<StudyRun> next_run(const Study& study, const StudyStore& store, const std::map<int, StudyRun>& under_way) {
+  for (const StudyRun& run : study_runs(study, store)) {
+    if (run.open || study_result(study, store, run) != nullptr) continue;
+    const std::string recipe = to_json(run.recipe);
+    if (std::none_of(under_way.begin(), under_way.end(),
+                     [&](const auto& other) { return to_json(other.second.recipe) == recipe; }))
+      return run;
+  }
+  return {};
+}
+
+bool run_here(const Study& study, StudyStore& store, const StudyOptions& options) {
+  LastData data;
+  while (const std::optional<StudyRun> run = next_run(study, store, {})) {
+    say_what_changed(store, *run, options);
+    const std::optional<StudyResult> result = train_run(study, *run, data(run->recipe), options);
+    if (!result) return false;
+    store.add(*result);
+    if (options.on_result) options.on_result(*run, *result);
+  }
+  return true;
+}
+
+// What a worker reports: a step, or the line of the result.
+std::string step_line(const StepReport& step) {
+  return fmt::format("{} {} {} {}", step.epoch, step.step, step.steps, step.mean_loss);
+}
+StepReport read_step_line(const std::string& line) {
+  StepReport step;
+  std::istringstream(line) >> step.epoch >> step.step >> step.steps >> step.mean_loss;
+  return step;
+}
+
+bool run_in_workers(const Study& study, StudyStore& store, const StudyOptions& options) {
+  LastData data;
+  Workers workers;
+  std::map<int, StudyRun> under_way;  // by worker
+  for (int started = 0; !options.stop || !options.stop();) {
+    while (static_cast<int>(under_way.size()) < options.jobs) {
+      const std::optional<StudyRun> run = next_run(study, store, under_way);
+      if (!run) break;
+      say_what_changed(store, *run, options);
+      const DataSets& sets = data(run->recipe);
+      workers.start(++started, [&](const Workers::Report& report) {
+        set_num_threads(options.threads);
+        const auto on_step = [&report](const StudyRun&, const StepReport& step) { report(step_line(step)); };
+        report(result_line(*train_run(study, *run, sets, {.on_step = on_step, .environment = options.environment})));
+      });
+      under_way.emplace(started, *run);
+    }
+    if (under_way.empty()) return true;
+    const std::optional<Workers::Line> line = workers.next(1);
+    if (!line) continue;
+    const StudyRun& run = under_way.at(line->worker);
+    if (!line->text) {
+      under_way.erase(line->worker);
+    } else if (line->text->starts_with('{')) {
+      store.add(read_result_line(*line->text));
+      if (options.on_result) options.on_result(run, store.results().back());
+    } else if (options.on_step) {
+      options.on_step(run, read_step_line(*line->text));
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool run_study(const Study& study, StudyStore& store, const StudyOptions& options) {
-  LastData data;
-  while (true) {
-    // Again after each run: the setting of an open one is chosen by then.
-    const std::vector<StudyRun> runs = study_runs(study, store);
-    const auto next = std::find_if(
-        runs.begin(), runs.end(), [&](const StudyRun& run) { return !run.open && study_result(study, store, run) == nullptr; });
-    if (next == runs.end()) return true;
-    say_what_changed(store, *next, options);
-    const std::optional<StudyResult> result = train_run(study, *next, data(next->recipe), options);
-    if (!result) return false;
-    store.add(*result);
-    if (options.on_result) options.on_result(*next, *result);
-  }
+  check(options.jobs >= 1 && options.threads >= 1, kOp, "expected at least 1 job and 1 thread; got {} and {}", options.jobs,
+        options.threads);
+  return options.jobs == 1 ? run_here(study, store, options) : run_in_workers(study, store, options);
 }
 
 }  // namespace heft::train

@@ -79,6 +79,10 @@ const StudyResult* study_result(const Study& study, const StudyStore& store, con
 std::vector<StudyChoice> study_choices(const Study& study, const StudyStore& store);
 
 struct StudyOptions {
+  // Runs that are trained at once; several: each in a process of its own (train/workers.h) with that many threads, and the
+  // same numbers as one after another with as many. What is called back is called here.
+  int jobs = 1;
+  int threads = 1;  // of each of several jobs; 1 where this process has used more
   std::function<void(const StudyRun& run, const StepReport& step)> on_step = nullptr;
   // After each run that was not there before, `store` already having it.
   std::function<void(const StudyRun& run, const StudyResult& result)> on_result = nullptr;

@@ -115,9 +115,8 @@ std::size_t environments(const Study& study, const StudyStore& store) {
 std::string caption(const Study& study, const StudyStore& store) {
   std::string text = fmt::format(
       "Mean ± sample standard deviation (divisor n - 1) over {}. Percent on the test set, but for ms a step (training alone); "
-      "ECE "
-      "is the expected calibration error, memorised the share of flipped training labels that the predictions of the epoch "
-      "gave; many, medium and few are classes with more than {}, {} to {}, and fewer than {} training images.\n",
+      "ECE is the expected calibration error, memorised the share of flipped training labels that the predictions of the "
+      "epoch gave; many, medium and few are classes with more than {}, {} to {}, and fewer than {} training images.\n",
       seeds_text(study.seeds), study.shots.many, study.shots.few, study.shots.many, study.shots.few);
   text += study.best_on_test ? "**The epoch is the one with the highest balanced accuracy on the test set: these numbers are "
                                "optimistic.**\n"
@@ -125,8 +124,7 @@ std::string caption(const Study& study, const StudyStore& store) {
   if (study.seeds.size() < 3) text += "Fewer than 3 seeds: the deviation says little.\n";
   text +=
       "Diverged: runs whose loss was no longer finite, left out of the numbers. Collapsed: runs whose predictions in that "
-      "epoch "
-      "were all of one class, counted in the numbers.\n";
+      "epoch were all of one class, counted in the numbers.\n";
   if (const std::size_t n = environments(study, store); n > 1)
     text += fmt::format("The runs come from {} environments (machine, version, threads): compare times with care.\n", n);
   return text;
@@ -172,8 +170,7 @@ std::string study_markdown(const Study& study, const StudyStore& store) {
   if (const std::vector<StudyChoice> choices = study_choices(study, store); !choices.empty())
     text += fmt::format(
         "\n## How settings were chosen\n\n{}\nPercent on {} % of the training set, held out, after the last epoch; seeds {}. "
-        "The "
-        "test set had no part in it.\n",
+        "The test set had no part in it.\n",
         choices_table(choices), 100 * study.validation,
         fmt::join(study.choosing_seeds.empty() ? std::vector<std::uint64_t>{study.seeds.front()} : study.choosing_seeds, ", "));
   return text;

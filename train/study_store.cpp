@@ -22,8 +22,7 @@ std::optional<T> or_unset(const Json& value) {
   return value.is_null() ? std::optional<T>() : value.get<T>();
 }
 
-StudyResult read_result(const std::string& line) {
-  const Json json = Json::parse(line);
+StudyResult read_result(const Json& json) {
   StudyResult r{.dataset = json.at("dataset"), .method = json.at("method")};
   r.choosing = json.at("choosing");
   r.setting = json.at("setting");
@@ -70,6 +69,14 @@ std::string result_line(const StudyResult& r) {
   return json.dump();
 }
 
+StudyResult read_result_line(const std::string& line) {
+  try {
+    return read_result(Json::parse(line));
+  } catch (const nlohmann::json::exception& error) {
+    fail<DataError>("study", "expected the result of a run; {}", error.what());
+  }
+}
+
 StudyStore::StudyStore(std::string path) : path_(std::move(path)) {
   std::ifstream file(path_, std::ios::binary);
   text_.assign(std::istreambuf_iterator<char>(file), {});
@@ -77,9 +84,9 @@ StudyStore::StudyStore(std::string path) : path_(std::move(path)) {
   for (std::size_t begin = 0, line = 1; begin < text_.size(); ++line) {
     const std::size_t end = text_.find('\n', begin);
     try {
-      results_.push_back(read_result(text_.substr(begin, end - begin)));
-    } catch (const nlohmann::json::exception& error) {
-      fail<DataError>("study", "expected the result of a run in {}, line {}; {}", path_, line, error.what());
+      results_.push_back(read_result_line(text_.substr(begin, end - begin)));
+    } catch (const DataError& error) {
+      fail<DataError>("study", "expected results of runs in {}:{}; {}", path_, line, error.what());
     }
     begin = end + 1;
   }

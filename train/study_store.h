@@ -49,8 +49,9 @@ class StudyStore {
   std::vector<StudyResult> results_;
 };
 
-// One line without its end.
+// One line without its end; and back, which throws DataError where it is none.
 std::string result_line(const StudyResult& result);
+StudyResult read_result_line(const std::string& line);
 // "lr 0.1 (was 0.05), epochs 20 (was 10)", from the JSON of two recipes.
 std::string recipe_changes(const std::string& before, const std::string& now);
 

@@ -1,6 +1,9 @@
 // heft study from end to end: the file and what is refused in it, the folder of results, going on after a kill.
 #ifdef HEFT_CLI_PATH
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -86,10 +89,20 @@ TEST_CASE("heft study: data sets x methods x seeds, with a choice", "[cli][study
   CHECK(all["choices"][0]["tried"].size() == 4);
 
   CHECK(contains(data.study(text, "--list").out, "16 runs, 16 finished"));
+  const std::vector<json> one_by_one = data.results();
   const Result again = data.study(text);
   CHECK(again.exit_code == 0);
   CHECK(again.out == result.out);
   CHECK(again.err.empty());
+
+  std::filesystem::remove_all(data.folder.file("out"));
+  REQUIRE(data.study(text, "--jobs 3").exit_code == 0);
+  const auto numbers = [](const std::vector<json>& results) {
+    std::set<json> numbers;  // times aside
+    for (const json& run : results) numbers.insert({run["recipe"], run["metrics"]["balanced_accuracy"], run["train_loss"]});
+    return numbers;
+  };
+  CHECK(numbers(data.results()) == numbers(one_by_one));
 }
 
 TEST_CASE("heft study: the file in the README", "[cli][study]") {
@@ -117,22 +130,42 @@ TEST_CASE("heft study: the example", "[cli][study][slow]") {
 TEST_CASE("heft study: killed at any time, it goes on; interrupted, it says how", "[cli][study]") {
   const Blobs data;
   const std::string text =
-      "seeds = [0, 1, 2, 3, 4, 5]\n" + data.base("epochs = 20\n") + "[[dataset]]\nname = 'even'\n[[method]]\nname = 'SGD'\n";
-  for (int kill = 0; kill < 2; ++kill) data.study(text, "", "timeout --foreground --signal=KILL 0.3 ");
+      "seeds = [0, 1, 2, 3]\n" + data.base("epochs = 20\n") + "[[dataset]]\nname = 'even'\n[[method]]\nname = 'SGD'\n";
+  for (const char* jobs : {"", "--jobs 2"}) data.study(text, jobs, "timeout --foreground --signal=KILL 0.3 ");
   const std::size_t before = data.results().size();  // whole lines, whatever was being done
   REQUIRE(data.study(text).exit_code == 0);
   std::set<json> seeds;
   for (const json& run : data.results()) seeds.insert(run["seed"]);
-  CHECK(data.results().size() == 6);
-  CHECK(seeds.size() == 6);
-  CHECK(before <= 6);
+  CHECK(data.results().size() == 4);
+  CHECK(seeds.size() == 4);
+  CHECK(before <= 4);
 
   const std::string longer =
       "seeds = [0]\n" + data.base("epochs = 100000\n") + "[[dataset]]\nname = 'even'\n[[method]]\nname = 'SGD'\n";
-  const Result stopped = data.study(longer, "", "timeout --foreground --signal=INT 1 ");
-  CHECK((stopped.exit_code == 130 || stopped.exit_code == 124));  // timeout reports 124 for what it had to stop
-  CHECK(contains(stopped.err, "is run again: its recipe is another now: epochs 100000 (was 20)"));
-  CHECK(contains(stopped.err, "the same command goes on"));
+  for (const char* jobs : {"", "--jobs 2"}) {
+    const Result stopped = data.study(longer, jobs, "timeout --foreground --signal=INT 1 ");
+    INFO(stopped.err);
+    CHECK((stopped.exit_code == 130 || stopped.exit_code == 124));  // timeout reports 124 for what it had to stop
+    CHECK(contains(stopped.err, "is run again: its recipe is another now: epochs 100000 (was 20)"));
+    CHECK(contains(stopped.err, "the same command goes on"));
+  }
+}
+
+TEST_CASE("heft study: a folder where another one is at work is left alone", "[cli][study]") {
+  const Blobs data;
+  std::filesystem::create_directory(data.folder.file("out"));
+  const int file = ::open(data.folder.file("out/.lock").c_str(), O_RDWR | O_CREAT, 0666);
+  struct flock whole = {};
+  whole.l_type = F_WRLCK;
+  REQUIRE(::fcntl(file, F_SETLK, &whole) == 0);
+  const std::string text =
+      "seeds = [0]\n" + data.base("epochs = 1\n") + "[[dataset]]\nname = 'even'\n[[method]]\nname = 'SGD'\n";
+  const Result result = data.study(text);
+  CHECK(result.exit_code == 2);
+  CHECK(contains(result.err, "another is at work"));
+  CHECK(data.study(text, "--list").exit_code == 0);
+  ::close(file);
+  CHECK(data.study(text).exit_code == 0);
 }
 
 TEST_CASE("heft study: a diverged run is a row, bad data is not", "[cli][study]") {

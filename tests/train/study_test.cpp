@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "tests/catch_compat.h"
 #include "tests/train/files.h"
 #include "tests/train/small_study.h"
@@ -50,6 +51,12 @@ struct Trained {
   }
 };
 
+struct OneThread {
+  int before = num_threads();
+  OneThread() { set_num_threads(1); }
+  ~OneThread() { set_num_threads(before); }
+};
+
 // Times and dates aside.
 std::map<std::string, std::map<std::string, double>> numbers(const StudyStore& store) {
   std::map<std::string, std::map<std::string, double>> all;
@@ -57,7 +64,8 @@ std::map<std::string, std::map<std::string, double>> numbers(const StudyStore& s
     std::map<std::string, double> metrics = result.metrics;
     metrics.erase("ms_per_step");
     metrics["train_loss"] = result.train_loss;
-    CHECK(all.emplace(result.method + result.setting + std::to_string(result.seed), metrics).second);
+    const std::string kind = result.choosing ? "choosing " : "";
+    CHECK(all.emplace(kind + result.method + result.setting + std::to_string(result.seed), metrics).second);
   }
   return all;
 }
@@ -114,7 +122,39 @@ TEST_CASE("study: goes on where it was broken off, and ends with the same number
   CHECK(numbers(straight).size() == 6);
 
   folder.write("results.jsonl", "{}\n" + test::read_text(folder.results()));
-  CHECK(contains(message_of<DataError>([&] { StudyStore damaged(folder.results()); }), "results.jsonl, line 1"));
+  CHECK(contains(message_of<DataError>([&] { StudyStore damaged(folder.results()); }),
+                 "results.jsonl:1; [study] expected the result of a run"));
+}
+
+TEST_CASE("study: several jobs at once come to the numbers of one after another, bit for bit", "[train][study]") {
+  const Folder folder;
+  Study study = small_study(folder);
+  study.methods[1].choose = {{{"lr", 1e-4}, {"lr", 0.01}}};
+  study.methods.push_back(study.methods[0]);
+  study.methods[2].name = "SGD again";  // the same runs, to be made once
+  const OneThread one;
+  StudyStore straight(folder.file("straight.jsonl")), at_once(folder.file("at_once.jsonl"));
+  Trained trained;
+  REQUIRE(run_study(study, straight));
+  StudyOptions options = trained.options();
+  options.jobs = 3;
+  std::map<std::string, std::int64_t> steps;
+  options.on_step = [&steps](const StudyRun& run, const train::StepReport& step) {
+    CHECK(step.steps == (run.choosing ? 6 : 8));
+    CHECK(step.mean_loss > 0);
+    ++steps[str(run)];
+  };
+  REQUIRE(run_study(study, at_once, options));
+  CHECK(trained.runs.size() == 2 + 6);
+  for (const std::string& run : trained.runs) CHECK(steps.at(run) == (contains(run, "choosing") ? 12 : 16));
+  CHECK(numbers(at_once) == numbers(straight));
+  CHECK(train::study_choices(study, at_once).at(0).chosen == train::study_choices(study, straight).at(0).chosen);
+
+  folder.write("t10k-labels-idx1-ubyte", "garbage");
+  StudyStore none(folder.file("none.jsonl"));
+  CHECK_THROWS_AS(run_study(study, none, options), DataError);
+  CHECK_FALSE(run_study(study, none, {.jobs = 2, .stop = [] { return true; }}));
+  CHECK(contains(message_of<ValueError>([&] { run_study(study, none, {.jobs = 0}); }), "at least 1 job"));
 }
 
 TEST_CASE("study: runs whose recipe has changed are run again, and it says so", "[train][study]") {
