@@ -84,7 +84,7 @@ StudyStore::StudyStore(std::string path) : path_(std::move(path)) {
   for (std::size_t begin = 0, line = 1; begin < text_.size(); ++line) {
     const std::size_t end = text_.find('\n', begin);
     try {
-      results_.push_back(read_result_line(text_.substr(begin, end - begin)));
+      keep(read_result_line(text_.substr(begin, end - begin)));
     } catch (const DataError& error) {
       fail<DataError>("study", "expected results of runs in {}:{}; {}", path_, line, error.what());
     }
@@ -92,11 +92,15 @@ StudyStore::StudyStore(std::string path) : path_(std::move(path)) {
   }
 }
 
+void StudyStore::keep(StudyResult result) {
+  result.recipe = compact(result.recipe);
+  by_recipe_.try_emplace({result.recipe, result.best_on_test}, results_.size());
+  results_.push_back(std::move(result));
+}
+
 const StudyResult* StudyStore::find(const std::string& recipe, bool best_on_test) const {
-  const std::string wanted = compact(recipe);
-  for (const StudyResult& result : results_)
-    if (result.recipe == wanted && result.best_on_test == best_on_test) return &result;
-  return nullptr;
+  const auto found = by_recipe_.find({compact(recipe), best_on_test});
+  return found == by_recipe_.end() ? nullptr : &results_[found->second];
 }
 
 const StudyResult* StudyStore::find_like(const StudyResult& run) const {
@@ -111,8 +115,7 @@ void StudyStore::add(const StudyResult& result) {
   const std::string text = text_ + result_line(result) + '\n';
   write_atomically(path_, text);
   text_ = text;
-  results_.push_back(result);
-  results_.back().recipe = compact(result.recipe);
+  keep(result);
 }
 
 std::string recipe_changes(const std::string& before, const std::string& now) {

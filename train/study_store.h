@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace heft::train {
@@ -44,9 +45,12 @@ class StudyStore {
   const std::vector<StudyResult>& results() const { return results_; }
 
  private:
+  void keep(StudyResult result);
+
   std::string path_;
   std::string text_;
   std::vector<StudyResult> results_;
+  std::map<std::pair<std::string, bool>, std::size_t> by_recipe_;  // positions in results_; the first of equals
 };
 
 // One line without its end; and back, which throws DataError where it is none.
