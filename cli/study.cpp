@@ -53,6 +53,7 @@ constexpr const char* kHelp = R"(The file, in TOML; see examples/studies/quick.t
   name = "SGD"
   [[method]]
   name = "ABSGD"
+  datasets = ["long tail"]          # that it runs on [all]; a name may come again on others, with other settings
   optimizer = "absgd"
   [method.choose]                   # every combination is tried, the best runs with all seeds
   lambda = [1, 2, 5]

@@ -84,6 +84,17 @@ class Table {
     }
     return seeds;
   }
+  std::vector<std::string> names(const char* key) const {
+    constexpr const char* expected = "names, as in [\"a\", \"b\"],";
+    std::vector<std::string> names;
+    const std::optional<Node> node = find(key);
+    if (!node) return names;
+    for (const toml::node& name : values_of(*node, expected)) {
+      if (!name.is_string()) Node{name, key, path_}.refuse(expected);
+      names.push_back(name.as_string()->get());
+    }
+    return names;
+  }
   // An empty one where there is none.
   Table table(const char* key) const {
     static const toml::table none;
@@ -138,7 +149,8 @@ train::StudyFields read_fields(const Table& table, const std::vector<std::string
 }
 
 train::StudyMethod read_method(const Table& table) {
-  train::StudyMethod method{read_fields(table, {"name", "choose"})};
+  train::StudyMethod method{read_fields(table, {"name", "datasets", "choose"})};
+  method.datasets = table.names("datasets");
   table.table("choose").each_field({}, [&method](const Node& node) {
     train::RecipeFields& alternatives = method.choose.emplace_back();
     for (const toml::node& value : values_of(node, "values to choose from, as in [0.1, 0.2],"))

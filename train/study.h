@@ -23,6 +23,8 @@ struct StudyFields {
   RecipeFields fields = {};
 };
 struct StudyMethod : StudyFields {
+  // Those that it runs on, by name; empty: all. Methods may share a name where they share no data set: settings that differ.
+  std::vector<std::string> datasets = {};
   // To be chosen: for each such field its alternatives. The grid is their product, the last field varying fastest.
   std::vector<RecipeFields> choose = {};
 };
@@ -52,6 +54,7 @@ struct StudyRun {
   std::uint64_t seed = 0;
   Recipe recipe = {};  // resolved
 };
+bool runs_on(const StudyMethod& method, const StudyFields& dataset);
 // "choosing: long tail, ABSGD (lambda = 5), seed 1"
 std::string str(const StudyRun& run);
 

@@ -10,12 +10,23 @@ namespace {
 
 constexpr const char* kOp = "study";
 
-template <class Named>
-void check_names(const std::string& study, const char* what, const std::vector<Named>& all) {
-  std::set<std::string> names;
-  for (const Named& one : all) {
-    check(!one.name.empty(), kOp, "expected a name for every {} of {}; one has none", what, study);
-    check(names.insert(one.name).second, kOp, "expected another name for each {} of {}; got '{}' twice", what, study, one.name);
+void check_names(const Study& study) {
+  std::set<std::string> datasets;
+  for (const StudyFields& dataset : study.datasets) {
+    check(!dataset.name.empty(), kOp, "expected a name for every data set of {}; one has none", study.name);
+    check(datasets.insert(dataset.name).second, kOp, "expected another name for each data set of {}; got '{}' twice",
+          study.name, dataset.name);
+  }
+  std::set<std::pair<std::string, std::string>> pairs;
+  for (const StudyMethod& method : study.methods) {
+    check(!method.name.empty(), kOp, "expected a name for every method of {}; one has none", study.name);
+    for (const std::string& name : method.datasets)
+      check(datasets.count(name) > 0, kOp, "expected '{}' ({}) on data sets of {}, {}; got '{}'", method.name, method.where,
+            study.name, fmt::join(datasets, ", "), name);
+    for (const StudyFields& dataset : study.datasets)
+      check(!runs_on(method, dataset) || pairs.insert({dataset.name, method.name}).second, kOp,
+            "expected another name for each method of {}, or other data sets; got '{}' twice on '{}'", study.name, method.name,
+            dataset.name);
   }
 }
 
@@ -33,8 +44,7 @@ bool any_choice(const Study& study) {
 void check_study(const Study& study) {
   check(!study.datasets.empty(), kOp, "expected at least one data set in {}; got none", study.name);
   check(!study.methods.empty(), kOp, "expected at least one method in {}; got none", study.name);
-  check_names(study.name, "data set", study.datasets);
-  check_names(study.name, "method", study.methods);
+  check_names(study);
   check_seeds(study.name, "seeds", study.seeds);
   check_seeds(study.name, "choosing seeds", study.choosing_seeds);
   check(!study.seeds.empty() || (any_choice(study) && !study.choosing_seeds.empty()), kOp,
@@ -96,7 +106,7 @@ std::vector<StudyRun> choosing_runs(const Study& study, const StudyFields& datas
   std::vector<StudyRun> runs;
   for (const std::uint64_t seed : seeds)
     for (const StudyMethod& method : study.methods)
-      if (!method.choose.empty())
+      if (!method.choose.empty() && runs_on(method, dataset))
         for (const RecipeFields& setting : grid(method)) runs.push_back(make_run(study, dataset, method, setting, seed, true));
   return runs;
 }
@@ -127,24 +137,33 @@ StudyChoice choice(const Study& study, const StudyStore& store, const StudyField
 }
 
 std::vector<StudyRun> final_runs(const Study& study, const StudyStore& store, const StudyFields& dataset) {
-  std::vector<RecipeFields> settings;
-  std::vector<bool> open;
+  struct Chosen {
+    const StudyMethod& method;
+    RecipeFields setting;
+    bool open;
+  };
+  std::vector<Chosen> all;
   for (const StudyMethod& method : study.methods) {
+    if (!runs_on(method, dataset)) continue;
     std::optional<std::size_t> chosen = 0;
     if (!method.choose.empty()) chosen = choice(study, store, dataset, method).chosen;
-    settings.push_back(grid(method)[chosen.value_or(0)]);
-    open.push_back(!chosen);
+    all.push_back({method, grid(method)[chosen.value_or(0)], !chosen});
   }
   std::vector<StudyRun> runs;
   for (const std::uint64_t seed : study.seeds)
-    for (std::size_t m = 0; m < study.methods.size(); ++m) {
-      runs.push_back(make_run(study, dataset, study.methods[m], settings[m], seed, false));
-      runs.back().open = open[m];
+    for (const Chosen& chosen : all) {
+      runs.push_back(make_run(study, dataset, chosen.method, chosen.setting, seed, false));
+      runs.back().open = chosen.open;
     }
   return runs;
 }
 
 }  // namespace
+
+bool runs_on(const StudyMethod& method, const StudyFields& dataset) {
+  return method.datasets.empty() ||
+         std::find(method.datasets.begin(), method.datasets.end(), dataset.name) != method.datasets.end();
+}
 
 const StudyResult* study_result(const Study& study, const StudyStore& store, const StudyRun& run) {
   return store.find(to_json(run.recipe), !run.choosing && study.best_on_test);
@@ -160,8 +179,7 @@ std::vector<StudyRun> study_runs(const Study& study, const StudyStore& store) {
   check_study(study);
   std::vector<StudyRun> all;
   for (const StudyFields& dataset : study.datasets)
-    for (const std::vector<StudyRun>& runs :
-         {any_choice(study) ? choosing_runs(study, dataset) : std::vector<StudyRun>(), final_runs(study, store, dataset)})
+    for (const std::vector<StudyRun>& runs : {choosing_runs(study, dataset), final_runs(study, store, dataset)})
       all.insert(all.end(), runs.begin(), runs.end());
   return all;
 }
@@ -170,7 +188,7 @@ std::vector<StudyChoice> study_choices(const Study& study, const StudyStore& sto
   std::vector<StudyChoice> choices;
   for (const StudyFields& dataset : study.datasets)
     for (const StudyMethod& method : study.methods)
-      if (!method.choose.empty()) choices.push_back(choice(study, store, dataset, method));
+      if (!method.choose.empty() && runs_on(method, dataset)) choices.push_back(choice(study, store, dataset, method));
   return choices;
 }
 

@@ -98,7 +98,7 @@ std::vector<StudyRow> study_table(const Study& study, const StudyStore& store) {
   for (const StudyFields& dataset : study.datasets)
     for (const StudyMethod& method : study.methods) {
       const auto found = by_name.find({dataset.name, method.name});
-      if (found == by_name.end()) continue;
+      if (found == by_name.end() || !runs_on(method, dataset)) continue;
       StudyRow& row = found->second;
       const BySeed& results = finished[{dataset.name, method.name}];
       for (const StudyMetric& metric : study_metrics()) {

@@ -267,6 +267,33 @@ TEST_CASE("study: the best epoch on the test set where it is asked for", "[train
   CHECK_FALSE(contains(train::study_markdown(study, store), "optimistic"));
 }
 
+TEST_CASE("study: a method on some data sets, with settings of its own on each", "[train][study]") {
+  const Folder folder;
+  Study study = small_study(folder);
+  study.seeds = {0};
+  study.baseline = "SGD";
+  study.datasets.push_back({.name = "tail", .fields = {{"data.imbalance", std::string("exp:0.5")}}});
+  study.methods.push_back(study.methods[1]);
+  study.methods[1].datasets = {"even"};
+  study.methods[2].datasets = {"tail"};
+  study.methods[2].choose = {{{"lr", 0.001}, {"lr", 0.01}}};
+  StudyStore store(folder.results());
+  Trained trained;
+  REQUIRE(run_study(study, store, trained.options()));
+  REQUIRE(trained.runs.size() == 6);
+  const std::vector<std::string> first(trained.runs.begin(), trained.runs.begin() + 5);
+  CHECK(first == std::vector<std::string>{"even, SGD, seed 0", "even, Adam, seed 0",
+                                          "choosing: tail, Adam (lr = 0.001), seed 0",
+                                          "choosing: tail, Adam (lr = 0.01), seed 0", "tail, SGD, seed 0"});
+  CHECK(contains(trained.runs[5], "tail, Adam (lr = 0.0"));
+  const std::vector<train::StudyRow> rows = train::study_table(study, store);
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[1].setting.empty());
+  CHECK(contains(rows[3].setting, "lr = "));
+  CHECK(rows[3].minus_baseline.at("accuracy").spread.n == 1);
+  CHECK(train::study_choices(study, store).size() == 1);
+}
+
 TEST_CASE("study: what is wrong is found before anything runs", "[train][study]") {
   const Folder folder;
   const StudyStore store(folder.results());
@@ -277,8 +304,10 @@ TEST_CASE("study: what is wrong is found before anything runs", "[train][study]"
   };
   CHECK(contains(refusal([](Study& s) { s.datasets.clear(); }), "data set"));
   CHECK(contains(refusal([](Study& s) { s.methods.clear(); }), "method"));
-  CHECK(contains(refusal([](Study& s) { s.methods[0].name = "Adam"; }), "'Adam' twice"));
+  CHECK(contains(refusal([](Study& s) { s.methods[0].name = "Adam"; }), "'Adam' twice on 'even'"));
   CHECK(contains(refusal([](Study& s) { s.methods[0].name = ""; }), "name"));
+  CHECK(contains(refusal([](Study& s) { s.methods[0].datasets = {"odd"}; }),
+                 "'SGD' (a.toml:4) on data sets of small, even; got 'odd'"));
   CHECK(contains(refusal([](Study& s) { s.datasets.push_back(s.datasets[0]); }), "'even' twice"));
   CHECK(contains(refusal([](Study& s) { s.seeds = {1, 2, 1}; }), "1 twice"));
   CHECK(contains(refusal([](Study& s) { s.choosing_seeds = {2, 2}; }), "2 twice"));
