@@ -136,7 +136,8 @@ void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, cons
   Variable losses = options.batch_loss ? options.batch_loss(logits, batch)  // (N)
                     : options.loss     ? options.loss(logits, batch.labels)
                                        : cross_entropy(logits, batch.labels);
-  meter.add(logits.value(), batch, losses.value());
+  const Tensor unweighted = losses.value();
+  meter.add(logits.value(), batch, unweighted);
   optim::SampleInfo about{.groups = options.classes_are_groups ? batch.labels : batch.groups};
   if (report.class_weighted) {
     const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
@@ -146,10 +147,13 @@ void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, cons
   const std::int64_t seen = meter.batches_seen();
   if ((seen - 1) % options.accumulate == 0) opt.zero_grad();
   backward(opt.reduce(losses, about));
-  if (seen % options.accumulate == 0 || seen == batches) {
+  const bool stepped = seen % options.accumulate == 0 || seen == batches;
+  if (stepped) {
     opt.step();
     meter.add_step(opt.reduction());
   }
+  if (options.on_batch)
+    options.on_batch({report.epoch, stepped, batch, logits.value(), unweighted, losses.value(), about.prior, opt});
 }
 
 }  // namespace
@@ -173,6 +177,7 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
             meta->step(net, opt, batch, options.meta->next(), {.loss = options.loss, .meta_loss = options.evaluation_loss});
         meter.add(step.outputs, batch, step.losses);
         meter.add_step(*meta);
+        if (options.on_batch) options.on_batch({epoch, true, batch, step.outputs, step.losses, step.losses, {}, opt});
       } else {
         train_on(batch, net, opt, options, report, meter, batches.size());
       }

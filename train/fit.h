@@ -24,6 +24,18 @@ struct StepReport {
   double mean_loss = 0;    // of the epoch so far, every sample counting alike
 };
 
+// One batch of the loader, for recorders. Everything it refers to is there during the call only.
+struct BatchReport {
+  int epoch = 0;                // 1, 2, ...
+  bool stepped = true;          // false: part of a batch that is accumulated; the reduction is not done with it
+  const data::Batch& batch;     // images normalised
+  const Tensor& logits;         // as the network gave them
+  const Tensor& losses;         // (N), as the loss gave them
+  const Tensor& reduced;        // (N), as the reduction got them: the same, but with class weights in the exponent
+  const Tensor& prior;          // (N), or undefined
+  optim::Optimizer& optimizer;  // after its step
+};
+
 struct EpochReport {
   int epoch = 0;              // 1, 2, ...
   double train_loss = 0;      // mean over the samples seen, in training mode, every sample counting alike
@@ -77,7 +89,8 @@ struct FitOptions {
   data::DatasetPtr validation = nullptr;
   // Called before an epoch with its number, 1 and on; the network may be run here, and is in training mode afterwards.
   std::function<void(int epoch)> before_epoch = nullptr;
-  // Called after each step and each epoch.
+  // Called after each batch, in this order, and after each epoch.
+  std::function<void(const BatchReport&)> on_batch = nullptr;
   std::function<void(const StepReport&)> on_step = nullptr;
   std::function<void(const EpochReport&)> on_epoch = nullptr;
   // Asked after each step; true ends the run there, within the epoch.

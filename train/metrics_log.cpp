@@ -43,12 +43,12 @@ std::string metrics_line(const EpochReport& report) {
   return line.dump();
 }
 
-MetricsLog::MetricsLog(const std::string& path, int keep) : path_(path) {
+LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path) {
   std::string kept, line;
   std::ifstream before(path);
-  for (int i = 0; i < keep; ++i) {
-    check<DataError>(static_cast<bool>(std::getline(before, line)), "metrics_log",
-                     "expected {} lines in {}, one per epoch; got {}", keep, path, i);
+  for (std::int64_t i = 0; i < keep; ++i) {
+    check<DataError>(static_cast<bool>(std::getline(before, line)), "metrics_log", "expected {} lines in {}; got {}", keep,
+                     path, i);
     kept += line + '\n';
   }
   before.close();
@@ -57,8 +57,8 @@ MetricsLog::MetricsLog(const std::string& path, int keep) : path_(path) {
   check<DataError>(file_.good(), "metrics_log", "expected to append to {}; it cannot be opened", path);
 }
 
-void MetricsLog::add(const EpochReport& report) {
-  file_ << metrics_line(report) << std::endl;
+void LineLog::add(const std::string& line) {
+  file_ << line << std::endl;
   check<DataError>(file_.good(), "metrics_log", "expected to append to {}; the system refused", path_);
 }
 

@@ -1,6 +1,7 @@
-// metrics.jsonl: one JSON object per epoch, for scripts and reports.
+// metrics.jsonl: one JSON object per epoch, for scripts and reports; and the file of lines that it is.
 #pragma once
 
+#include <cstdint>
 #include <fstream>
 #include <string>
 
@@ -14,17 +15,27 @@ namespace heft::train {
 // same five under "validation_...". Accuracies are fractions.
 std::string metrics_line(const EpochReport& report);
 
-// Appends lines to a file, each whole on the disk's side of the process before the next epoch starts.
-class MetricsLog {
+// A text file that grows by whole lines: each has left the process when add() returns.
+class LineLog {
  public:
   // Keeps the first `keep` lines of a file that is there: a resumed run continues it. Throws DataError where the file
   // cannot be written or has fewer lines.
-  explicit MetricsLog(const std::string& path, int keep = 0);
-  void add(const EpochReport& report);
+  explicit LineLog(const std::string& path, std::int64_t keep = 0);
+  void add(const std::string& line);
 
  private:
   std::string path_;
   std::ofstream file_;
+};
+
+class MetricsLog {
+ public:
+  // As LineLog; a line is an epoch.
+  explicit MetricsLog(const std::string& path, int keep = 0) : lines_(path, keep) {}
+  void add(const EpochReport& report) { lines_.add(metrics_line(report)); }
+
+ private:
+  LineLog lines_;
 };
 
 }  // namespace heft::train
