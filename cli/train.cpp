@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/recipe_flags.h"
@@ -12,6 +13,7 @@
 #include "core/check.h"
 #include "train/atomic_file.h"
 #include "train/metrics_log.h"
+#include "train/recorder.h"
 #include "train/run_state.h"
 #include "train/safetensors.h"
 
@@ -22,6 +24,7 @@ struct Flags {
   train::Recipe recipe;
   std::string out = "runs/latest";
   bool resume = false;
+  bool no_record = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -32,7 +35,8 @@ constexpr const char* kExamples = R"(Examples:
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
       a ResNet on your own images
 
-Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out.)";
+Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out, and
+what the steps and the samples did: steps.jsonl, snapshots.jsonl and samples.json.)";
 
 // A run is continued by the recipe that began it; only the number of epochs may be another.
 void check_same_recipe(const std::string& path, train::Recipe now, const std::map<std::string, std::string>& metadata) {
@@ -103,9 +107,20 @@ int run(const Flags& flags) {
   std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
                            setup.recipe.optimizer, setup.data.train->size());
 
+  std::optional<train::Recorder> recorder;
+  if (flags.no_record) {
+    if (!flags.resume) train::remove_records(flags.out);
+  } else {
+    recorder.emplace(flags.out, *setup.loader,
+                     train::RecorderOptions{.first_epoch = setup.fit.first_epoch,
+                                            .every = train::default_every(setup.loader->size(), setup.recipe.epochs),
+                                            .accumulate = setup.fit.accumulate});
+    setup.fit.on_batch = [&recorder](const train::BatchReport& report) { recorder->add(report); };
+  }
   RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size());
   const train::FitResult result = progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) {
     metrics.add(report);
+    if (recorder) recorder->end_epoch(report);
     train::save_run(file("state.safetensors"), *setup.net, *setup.optimizer, report.epoch, run_metadata(setup.recipe),
                     setup.memory ? setup.memory->state() : std::map<std::string, Tensor>{});
   });
@@ -125,6 +140,7 @@ void add_train(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
   command->add_flag("--resume", flags->resume, "Continue the run in --out after its last finished epoch");
+  command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl and samples.json");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);
   command->footer(kExamples);

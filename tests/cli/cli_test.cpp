@@ -1,6 +1,7 @@
 // The program from end to end: exit codes, what goes to stdout and stderr, and the files of a run.
 #ifdef HEFT_CLI_PATH
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -138,6 +139,11 @@ TEST_CASE("heft train: the files of a run", "[cli]") {
   const auto metadata = heft::train::load_model(data.run("run") + "/model.safetensors", *net);
   CHECK(metadata.at("model") == "mlp");
   CHECK(metadata.count("normalize_mean") == 1);
+
+  const auto has = [&](const char* name) { return std::filesystem::exists(data.run("run") + "/" + name); };
+  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json"}) CHECK(has(name));
+  REQUIRE(heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 1 --no-record").exit_code == 0);
+  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json"}) CHECK_FALSE(has(name));
 }
 
 TEST_CASE("heft train: --resume continues as if it had never stopped", "[cli]") {
@@ -148,7 +154,10 @@ TEST_CASE("heft train: --resume continues as if it had never stopped", "[cli]") 
   REQUIRE(heft_command(data.folder, train + data.out("halved") + "--epochs 2").exit_code == 0);
   REQUIRE(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 0);
   CHECK(without_times(metrics_of(data.run("halved"))) == without_times(metrics_of(data.run("straight"))));
-  CHECK(read_text(data.run("halved") + "/model.safetensors") == read_text(data.run("straight") + "/model.safetensors"));
+  for (const char* file : {"/model.safetensors", "/steps.jsonl", "/snapshots.jsonl"}) {
+    INFO(file);
+    CHECK(read_text(data.run("halved") + file) == read_text(data.run("straight") + file));
+  }
 
   CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 4 --resume").exit_code == 2);           // all done
   CHECK(heft_command(data.folder, train + data.out("halved") + "--epochs 5 --lr 0.5 --resume").exit_code == 2);  // another run

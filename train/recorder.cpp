@@ -1,0 +1,204 @@
+#include "train/recorder.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/check.h"
+#include "core/ops.h"
+#include "optim/batch_sums.h"
+#include "optim/exponential_weights.h"
+#include "train/atomic_file.h"
+#include "train/record_json.h"
+
+namespace heft::train {
+namespace {
+
+using record::Json;
+using record::short_number;
+using record::short_numbers;
+
+constexpr const char* kOp = "recorder";
+constexpr const char *kSteps = "steps.jsonl", *kSnapshots = "snapshots.jsonl", *kSamples = "samples.json";
+constexpr std::int64_t kMostLines = 2000;
+
+std::string path_in(const std::string& folder, const char* name) { return (std::filesystem::path(folder) / name).string(); }
+
+LineLog continued(const std::string& folder, const char* name, const RecorderOptions& options) {
+  const std::string path = path_in(folder, name);
+  return LineLog(path, record::lines_before(path, options.first_epoch));
+}
+
+RecorderOptions checked(const RecorderOptions& options) {
+  check(options.first_epoch >= 1, kOp, "expected first_epoch >= 1; got {}", options.first_epoch);
+  check(options.every >= 1, kOp, "expected every >= 1; got {}", options.every);
+  check(options.accumulate >= 1, kOp, "expected accumulate >= 1; got {}", options.accumulate);
+  check(options.samples >= 1, kOp, "expected samples >= 1; got {}", options.samples);
+  return options;
+}
+
+std::vector<std::int64_t> integers(const Tensor& x) { return x.to(Device::cpu()).to_vector<std::int64_t>(); }
+
+void append(std::vector<double>& to, const Tensor& from) {
+  const std::vector<double> values = from.to(Device::cpu()).to_vector<double>();
+  to.insert(to.end(), values.begin(), values.end());
+}
+
+// What a row of probabilities says of the sample.
+void describe(HardSample& sample, const float* p, std::size_t classes) {
+  sample.predicted = std::max_element(p, p + classes) - p;
+  sample.confidence = p[sample.predicted];
+  sample.label_probability = p[sample.label];
+  double other = 0;
+  for (std::size_t c = 0; c < classes; ++c)
+    if (static_cast<std::int64_t>(c) != sample.label) other = std::max(other, static_cast<double>(p[c]));
+  sample.margin = sample.label_probability - other;
+}
+
+}  // namespace
+
+std::int64_t default_every(std::int64_t steps_per_epoch, int epochs) {
+  return std::max<std::int64_t>(1, (steps_per_epoch * epochs + kMostLines - 1) / kMostLines);
+}
+
+void remove_records(const std::string& folder) {
+  std::error_code none;
+  for (const char* name : {kSteps, kSnapshots, kSamples}) std::filesystem::remove(path_in(folder, name), none);
+}
+
+Recorder::Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options)
+    : folder_(std::move(folder)),
+      options_(checked(options)),
+      classes_(batches.dataset()->class_names()),
+      class_counts_(data::class_counts(batches.dataset())),
+      steps_(continued(folder_, kSteps, options_)),
+      snapshots_(continued(folder_, kSnapshots, options_)),
+      hard_(options.samples, batches.dataset()->source_size(), batches.options().normalize),
+      epoch_(no_sums()),
+      step_((batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1)) {}
+
+Recorder::Sums Recorder::no_sums() const {
+  return {.weight_by_class = std::vector<double>(class_counts_.size()),
+          .count_by_class = std::vector<std::int64_t>(class_counts_.size())};
+}
+
+void Recorder::add(const BatchReport& report) {
+  add_part(report);
+  if (report.stepped) finish_step(report);
+}
+
+void Recorder::add_part(const BatchReport& report) {
+  image_shape_ = report.batch.images.shape().without(0);
+  open_.images.push_back(report.batch.images);
+  append(open_.losses, report.losses);
+  append(open_.reduced, report.reduced);
+  if (report.prior.defined()) append(open_.priors, report.prior);
+  const auto classes = static_cast<std::int64_t>(class_counts_.size());
+  if (report.logits.rank() == 2 && report.logits.size(1) == classes) add_samples(report);
+}
+
+void Recorder::add_samples(const BatchReport& report) {
+  const std::vector<float> p = softmax(report.logits, 1).to(Device::cpu()).to_vector<float>();
+  const std::vector<std::int64_t> labels = integers(report.batch.labels), indices = integers(report.batch.indices);
+  const bool clean_known = report.batch.clean_labels.defined();
+  const std::vector<std::int64_t> clean =
+      clean_known ? integers(report.batch.clean_labels) : std::vector<std::int64_t>(labels.size(), -1);
+  const std::size_t classes = class_counts_.size();
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    HardSample sample{.index = indices[i], .label = labels[i], .clean_label = clean[i]};
+    describe(sample, p.data() + i * classes, classes);
+    open_.samples.push_back(std::move(sample));
+  }
+}
+
+void Recorder::finish_step(const BatchReport& report) {
+  const optim::Reduction& reduction = report.optimizer.reduction();
+  const auto* exponential = dynamic_cast<const optim::ExponentialWeights*>(&reduction);
+  open_.weights = reduction.weights();
+  open_.reduction = reduction.name();
+  open_.lambda = exponential ? exponential->lambda() : optim::ExponentialWeights::kInfinity;
+  const double n = static_cast<double>(open_.weights.size());
+  const double mean_loss = optim::batch_mean(open_.losses);
+  const double weighted_loss = optim::batch_mean(open_.weights, open_.reduced);
+  epoch_.images += n;
+  epoch_.loss += n * mean_loss;
+  epoch_.weighted_loss += n * weighted_loss;
+  weigh_samples();
+  if (++step_ % options_.every == 0) write_step(report, mean_loss, weighted_loss);
+  if (open_.weights.size() >= shown_.weights.size()) shown_ = std::move(open_);
+  open_ = {};
+}
+
+void Recorder::weigh_samples() {
+  std::size_t at = 0;
+  for (const Tensor& part : open_.images)
+    for (std::int64_t i = 0; i < part.size(0) && at < open_.samples.size(); ++i, ++at) {
+      HardSample& sample = open_.samples[at];
+      sample.loss = open_.losses[at];
+      sample.weight = open_.weights[at];
+      epoch_.weight_by_class[static_cast<std::size_t>(sample.label)] += sample.weight;
+      ++epoch_.count_by_class[static_cast<std::size_t>(sample.label)];
+      hard_.add(sample, part, i);
+    }
+  open_.images.clear();
+}
+
+void Recorder::write_step(const BatchReport& report, double mean_loss, double weighted_loss) {
+  Json line = {{"epoch", report.epoch}, {"step", step_}, {"samples", open_.weights.size()}};
+  for (const auto& [name, value] : report.optimizer.reduction().diagnostics()) line[name] = value;
+  line["mean_loss"] = mean_loss;  // the reduction's own is of what it got, class weights in the exponent and all
+  line["weighted_loss"] = weighted_loss;
+  line["lr"] = report.optimizer.lr();
+  steps_.add(record::text(line));
+}
+
+void Recorder::end_epoch(const EpochReport& report) {
+  snapshots_.add(snapshot_line(report));
+  write_samples(report.epoch);
+  hard_.begin_epoch();
+  shown_ = {};
+  epoch_ = no_sums();
+}
+
+std::string Recorder::snapshot_line(const EpochReport& report) const {
+  Json labels = Json::array(), predictions = Json::array(), flipped = Json::array();
+  bool clean_known = false;
+  for (const HardSample& sample : shown_.samples) {
+    labels.push_back(sample.label);
+    predictions.push_back(sample.predicted);
+    flipped.push_back(sample.clean_label >= 0 && sample.clean_label != sample.label);
+    clean_known |= sample.clean_label >= 0;
+  }
+  const bool classified = !shown_.samples.empty();
+  const auto where = [](bool known, Json values) { return known ? std::move(values) : Json(nullptr); };
+  Json line = {{"epoch", report.epoch},
+               {"step", step_},
+               {"mean_loss", short_number(epoch_.loss / epoch_.images)},
+               {"weighted_loss", short_number(epoch_.weighted_loss / epoch_.images)},
+               {"weight_by_class", short_numbers(epoch_.weight_by_class)},
+               {"count_by_class", epoch_.count_by_class}};
+  if (report.test) line["confusion"] = record::to_json(report.test->confusion);
+  line["batch"] = {{"reduction", shown_.reduction},
+                   {"lambda", short_number(shown_.lambda)},
+                   {"losses", short_numbers(shown_.reduced)},
+                   {"weights", short_numbers(shown_.weights)},
+                   {"labels", where(classified, labels)},
+                   {"predictions", where(classified, predictions)},
+                   {"priors", where(!shown_.priors.empty(), short_numbers(shown_.priors))},
+                   {"flipped", where(clean_known, flipped)}};
+  return record::text(line);
+}
+
+void Recorder::write_samples(int epoch) const {
+  Json json = {{"epoch", epoch}, {"classes", classes_}, {"class_counts", class_counts_}};
+  json["image"] = std::vector<std::int64_t>(image_shape_.begin(), image_shape_.end());
+  const auto list = [](const std::vector<HardSample>& samples) {
+    Json array = Json::array();
+    for (const HardSample& sample : samples) array.push_back(record::to_json(sample));
+    return array;
+  };
+  json["hardest"] = list(hard_.hardest());
+  json["suspects"] = list(hard_.suspects());
+  write_atomically(path_in(folder_, kSamples), record::text(json) + '\n');
+}
+
+}  // namespace heft::train

@@ -1,0 +1,90 @@
+// Recorder: what `heft report` shows of a run, written into the run's folder while it trains.
+//
+// steps.jsonl, a line per recorded step: epoch, step (of the run), samples, mean_loss (unweighted), weighted_loss (what the
+// step
+//   descends, (1/N) sum w_i loss_i), the reduction's diagnostics() by name (effective_sample_size, kl_from_uniform, ...; of
+//   exponential weights lambda, null for infinity, log_u and batch_log_mean_exp), lr.
+// snapshots.jsonl, a line per epoch: epoch, step, mean_loss and weighted_loss over its samples; weight_by_class and
+//   count_by_class, sums over the epoch; confusion, the test set's counts in rows by true class; batch, the last step of full
+//   size: reduction (its name), lambda (of exponential weights; null for infinity and for other reductions), and an entry per
+//   sample of losses (as the reduction got them), weights, labels, predictions, priors, flipped (each null where unknown).
+// samples.json, of the last epoch: epoch, classes (their names), class_counts of the training set, image (C, H, W), hardest and
+//   suspects (train/hard_samples.h), pixels in hex.
+//
+// steps.jsonl has all digits of its numbers, the other two have 6.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/fit.h"
+#include "train/hard_samples.h"
+#include "train/metrics_log.h"
+
+namespace heft::train {
+
+struct RecorderOptions {
+  int first_epoch = 1;     // beyond 1 the files of the folder are continued after epoch first_epoch - 1
+  std::int64_t every = 1;  // steps from one line of steps.jsonl to the next
+  int accumulate = 1;      // FitOptions::accumulate
+  int samples = 24;        // of each list in samples.json
+};
+
+// For RecorderOptions::every: a run has at most 2000 lines.
+std::int64_t default_every(std::int64_t steps_per_epoch, int epochs);
+
+// Removes the files above from a folder.
+void remove_records(const std::string& folder);
+
+// Bind add() to FitOptions::on_batch and call end_epoch() from on_epoch. What is said of classes and samples needs logits of
+// shape (N, classes) and stays empty otherwise. It changes nothing of the network, the optimizer or the random numbers: a
+// recorded run has the bits of one that is not.
+class Recorder {
+ public:
+  // `folder` must exist. Throws ValueError naming the option, DataError where a file cannot be written.
+  Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options = {});
+  void add(const BatchReport& report);
+  void end_epoch(const EpochReport& report);
+
+ private:
+  // One step's samples, in the order of the reduction's weights.
+  struct Step {
+    std::vector<double> losses, reduced, priors;
+    std::vector<HardSample> samples;  // empty without class logits
+    std::vector<Tensor> images;       // a part each
+    // Once the step is done:
+    std::vector<double> weights;
+    std::string reduction;
+    double lambda = 0;
+  };
+  // Sums over an epoch.
+  struct Sums {
+    double images = 0, loss = 0, weighted_loss = 0;
+    std::vector<double> weight_by_class;
+    std::vector<std::int64_t> count_by_class;
+  };
+  void add_part(const BatchReport& report);
+  void add_samples(const BatchReport& report);
+  void finish_step(const BatchReport& report);
+  void weigh_samples();
+  void write_step(const BatchReport& report, double mean_loss, double weighted_loss);
+  std::string snapshot_line(const EpochReport& report) const;
+  void write_samples(int epoch) const;
+  Sums no_sums() const;
+
+  std::string folder_;
+  RecorderOptions options_;
+  std::vector<std::string> classes_;
+  std::vector<std::int64_t> class_counts_;
+  LineLog steps_, snapshots_;
+  HardSamples hard_;
+  Shape image_shape_;
+  Step open_;   // of which not all parts have come
+  Step shown_;  // of the largest steps of this epoch, the last
+  Sums epoch_;
+  std::int64_t step_;  // of the run
+};
+
+}  // namespace heft::train
