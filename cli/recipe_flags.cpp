@@ -125,6 +125,10 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   optimizer("--epochs", recipe.epochs, "Passes over the training set")->capture_default_str();
   optimizer("--sampling", recipe.sampling, "shuffled, or balanced: every class equally often, with replacement")
       ->capture_default_str();
+  optimizer("--augment", recipe.augment, one_of("Random changes to training images", train::augment_names()))
+      ->capture_default_str();
+  optimizer("--mixup", recipe.mixup, "Mix each image with another, by a share from Beta(MIXUP, MIXUP); 0: none")
+      ->capture_default_str();
   optimizer("--batch-size", recipe.batch_size, "Samples of a step")->capture_default_str();
   command
       .add_option_function<std::uint64_t>(

@@ -10,7 +10,7 @@ namespace heft::data {
 
 Batch Batch::to(Device device) const {
   const auto move = [device](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  return {move(images), move(labels), move(indices), move(groups), move(clean_labels)};
+  return {move(images), move(labels), move(indices), move(groups), move(clean_labels), move(partner_labels), move(own_share)};
 }
 
 std::vector<std::int64_t> Dataset::labels() const {

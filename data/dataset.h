@@ -25,11 +25,14 @@ struct Sample {
 
 // Samples together, and what the training loop receives.
 struct Batch {
-  Tensor images;        // f32 (N, ...)
-  Tensor labels;        // i64 (N)
-  Tensor indices;       // i64 (N): Sample::index
-  Tensor groups;        // i64 (N), undefined where no sample has one
-  Tensor clean_labels;  // i64 (N), undefined where no sample has one
+  Tensor images = {};        // f32 (N, ...)
+  Tensor labels = {};        // i64 (N)
+  Tensor indices = {};       // i64 (N): Sample::index
+  Tensor groups = {};        // i64 (N), undefined where no sample has one
+  Tensor clean_labels = {};  // i64 (N), undefined where no sample has one
+  // Of images mixed with others (data/mixup.h), undefined elsewhere.
+  Tensor partner_labels = {};  // i64 (N): of the other image
+  Tensor own_share = {};       // f32 (N) in [0, 1]: of the image that labels, indices, ... are about
   std::int64_t size() const { return labels.defined() ? labels.numel() : 0; }
   Batch to(Device device) const;
 };

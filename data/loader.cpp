@@ -18,9 +18,11 @@ namespace heft::data {
 // slots in order. A number is handed out only when its slot is free, which bounds the memory.
 class Loader::Epoch {
  public:
-  Epoch(DatasetPtr dataset, const LoaderOptions& options, std::int64_t batches, std::vector<std::int64_t> positions)
+  Epoch(DatasetPtr dataset, const LoaderOptions& options, std::uint64_t number, std::int64_t batches,
+        std::vector<std::int64_t> positions)
       : dataset_(std::move(dataset)),
         options_(options),
+        number_(number),
         batches_(batches),
         positions_(std::move(positions)),
         slots_(static_cast<std::size_t>(options.prefetch)) {
@@ -65,6 +67,12 @@ class Loader::Epoch {
     const auto begin = static_cast<std::size_t>(number * options_.batch_size);
     const std::size_t count = std::min(static_cast<std::size_t>(options_.batch_size), positions_.size() - begin);
     Batch batch = dataset_->get_batch(std::span(positions_).subspan(begin, count));
+    if (options_.augment) {
+      std::vector<RandomKey> keys;
+      for (std::size_t place = begin; place < begin + count; ++place)
+        keys.push_back({.seed = options_.seed, .stream = stream_of("data.augment", number_, place)});
+      options_.augment(batch, keys);
+    }
     if (!options_.normalize.empty()) normalize_(batch.images, options_.normalize);
     return batch;
   }
@@ -106,6 +114,7 @@ class Loader::Epoch {
 
   DatasetPtr dataset_;
   LoaderOptions options_;
+  std::uint64_t number_;
   std::int64_t batches_;
   std::vector<std::int64_t> positions_;
   std::mutex mutex_;
@@ -150,8 +159,7 @@ Loader::Iterator Loader::begin() {
   for (const std::int64_t position : positions)
     check(position >= 0 && position < dataset_->size(), "loader", "expected positions in [0, {}) from the sampler; got {}",
           dataset_->size(), position);
-  ++epoch_;
-  return Iterator(std::make_shared<Epoch>(dataset_, options_, size(), std::move(positions)));
+  return Iterator(std::make_shared<Epoch>(dataset_, options_, epoch_++, size(), std::move(positions)));
 }
 
 }  // namespace heft::data

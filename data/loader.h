@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/device.h"
+#include "data/augment.h"
 #include "data/dataset.h"
 #include "data/normalize.h"
 #include "data/sampler.h"
@@ -20,6 +21,7 @@ struct LoaderOptions {
   int workers = 1;                // threads that prepare batches ahead; 0: the caller's thread does it
   bool drop_last = false;         // leave out a last batch that is not full
   Device device = Device::cpu();  // where the batches are delivered
+  Augmentation augment = {};      // random changes, before normalize: data/augment.h; empty: none
   Normalization normalize = {};   // e.g. {{0.286}, {0.353}}; empty: none
   Sampler sampler = {};           // instead of shuffle
   int prefetch = 4;               // batches prepared ahead at most
@@ -27,9 +29,10 @@ struct LoaderOptions {
 
 //   for (const Batch& batch : loader) ...
 // Each begin() starts epoch number epoch() and counts it up, so one loop is one epoch. Order and contents are functions of
-// (data set, options, epoch) and do not depend on workers or prefetch. Worker threads run plain loops: they take no cores
-// from OpenMP beyond their own. Leaving the loop early stops and joins them.
-// What goes wrong while a batch is prepared is thrown where that batch would have been delivered.
+// (data set, options, epoch) and do not depend on workers or prefetch. A sample is augmented with random numbers of its own
+// that depend on (seed, epoch, its place in the epoch's order), so that one that is drawn twice is changed twice. Worker
+// threads run plain loops: they take no cores from OpenMP beyond their own. Leaving the loop early stops and joins them. What
+// goes wrong while a batch is prepared is thrown where that batch would have been delivered.
 class Loader {
  public:
   class Epoch;  // the threads and the queue of one pass

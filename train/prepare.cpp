@@ -7,12 +7,14 @@
 #include "core/ops.h"
 #include "core/random.h"
 #include "data/imbalance.h"
+#include "data/mixup.h"
 #include "data/sampler.h"
 #include "layers/losses.h"
 #include "layers/losses_imbalance.h"
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "train/mixed_loss.h"
 #include "train/prune.h"
 #include "train/recipe.h"
 #include "train/reweight.h"
@@ -77,6 +79,19 @@ void add_pruning(Setup& s) {
                         every](int epoch) {
     if (epoch >= from && (epoch - from) % every == 0) prune(*memory, *net, train, {.normalize = normalize});
   };
+}
+
+// Null: none.
+data::Augmentation make_augmentation(const Recipe& r, const data::Normalization& normalize) {
+  std::vector<data::Augmentation> steps;
+  if (r.augment != "none") {
+    const bool reflect = r.augment == "reflect-crop-flip";
+    steps.push_back(data::pad_and_crop({.mode = reflect ? data::Padding::reflect : data::Padding::zero}));
+    steps.push_back(data::horizontal_flip());
+  }
+  if (r.augment == "crop-flip-cutout") steps.push_back(data::cutout({.fill = normalize.mean}));
+  if (r.mixup > 0) steps.push_back(data::mixup({.alpha = r.mixup}));
+  return steps.empty() ? nullptr : data::compose(std::move(steps));
 }
 
 optim::Schedule make_lambda_schedule(const Recipe& r) {
@@ -154,7 +169,11 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));
-  data::LoaderOptions batches{.batch_size = r.batch_size, .seed = r.seed, .device = r.device, .normalize = s.data.normalize};
+  data::LoaderOptions batches{.batch_size = r.batch_size,
+                              .seed = r.seed,
+                              .device = r.device,
+                              .augment = make_augmentation(r, s.data.normalize),
+                              .normalize = s.data.normalize};
   if (r.sampling == "balanced") batches.sampler = data::class_balanced_sampler(s.data.train);
   else batches.shuffle = true;
   s.loader = std::make_unique<data::Loader>(s.data.train, batches);
@@ -176,6 +195,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
                                                                  .workers = 0,
                                                                  .drop_last = true,
                                                                  .device = r.device,
+                                                                 .augment = batches.augment,
                                                                  .normalize = s.data.normalize}));
   }
   if (r.class_weights != "none") {
@@ -188,6 +208,10 @@ Setup prepare(const Recipe& recipe, DataSets data) {
     s.fit.class_weights_in = r.class_weights_in == "prior" ? ClassWeightsIn::prior : ClassWeightsIn::exponent;
   }
   if (r.loss == "truncated_gce") add_pruning(s);
+  if (r.mixup > 0)
+    s.fit.batch_loss = [loss = losses.train](const Variable& z, const data::Batch& batch) {
+      return mixed_loss(loss, z, batch);
+    };
   if (has_lambda(r)) s.fit.lambda = make_lambda_schedule(r);
   return s;
 }

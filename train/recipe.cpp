@@ -71,6 +71,7 @@ std::map<std::string, double> loss_options(const std::string& loss) {
 }
 
 std::vector<std::string> optimizer_names() { return {"sgd", "adam", "adamw", "absgd", "abadam"}; }
+std::vector<std::string> augment_names() { return {"none", "crop-flip", "reflect-crop-flip", "crop-flip-cutout"}; }
 std::vector<std::string> lr_schedule_names() { return {"constant", "cosine", "one-cycle", "step"}; }
 std::vector<std::string> lambda_schedule_names() { return {"step", "linear", "cosine"}; }
 
@@ -106,6 +107,13 @@ Recipe resolved(Recipe r) {
           "expected {} of {} as a share of the epochs, in [0, 1]; got {}", share, r.loss, options[share]);
   check(r.logit_norm >= 0 && r.logit_norm <= 2, kOp, "expected logit-norm in [0, 2]; got {}", r.logit_norm);
   check_one_of("sampling", r.sampling, {"shuffled", "balanced"});
+  check_one_of("augment", r.augment, augment_names());
+  check(r.mixup == 0 || (r.mixup >= 1e-3 && r.mixup <= 1e3), kOp, "expected mixup 0 or in [0.001, 1000]; got {}", r.mixup);
+  // What goes by a sample's one label, which a mixed sample does not have.
+  check(r.mixup == 0 || (r.class_weights == "none" && !meta && reweight.rule != "group_dro" && r.loss != "truncated_gce"), kOp,
+        "expected mixup without class weights, group_dro, meta-learning and truncated_gce, which go by one label a sample; got "
+        "mixup {} with class-weights {}, reweight {}, loss {}",
+        r.mixup, r.class_weights, r.reweight, r.loss);
   check(r.epochs >= 1, kOp, "expected epochs >= 1; got {}", r.epochs);
   check(r.batch_size >= 1, kOp, "expected batch-size >= 1; got {}", r.batch_size);
   check(r.warm_up >= 0, kOp, "expected warm-up >= 0; got {}", r.warm_up);

@@ -58,7 +58,14 @@ struct Recipe {
   int epochs = 10;
   std::int64_t batch_size = 128;
   std::string sampling = "shuffled";  // or "balanced": every class equally often, with replacement
-  std::uint64_t seed = 0;             // of the initial weights, the order of the batches and dropout
+  // Random changes to the training and meta images (data/augment.h). "crop-flip": padded with 4 black pixels and cut out again,
+  // left and right exchanged half the time, the protocol of the long-tail papers; "reflect-crop-flip": padded by reflection, as
+  // Meta-Weight-Net's code does; "crop-flip-cutout": crop-flip and 16 x 16 pixels of the mean colour.
+  std::string augment = "none";
+  // alpha of data/mixup.h, one share a batch; 0: none. The loss is mixed_loss(); the accuracy in training goes by the label
+  // that the sample had alone.
+  double mixup = 0;
+  std::uint64_t seed = 0;  // of the initial weights, the order of the batches, the changes to images, and dropout
   Device device = Device::cpu();
 };
 
@@ -66,6 +73,7 @@ std::vector<std::string> loss_names();
 // The constants of a loss and their defaults, e.g. {"gamma", 1} of focal. Throws ValueError for an unknown loss.
 std::map<std::string, double> loss_options(const std::string& loss);
 std::vector<std::string> optimizer_names();
+std::vector<std::string> augment_names();
 std::vector<std::string> lr_schedule_names();
 std::vector<std::string> lambda_schedule_names();
 

@@ -46,6 +46,8 @@ void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("epochs", r.epochs);
   visit("batch_size", r.batch_size);
   visit("sampling", r.sampling);
+  visit("augment", r.augment);
+  visit("mixup", r.mixup);
   visit("seed", r.seed);
   visit("device", r.device);
 }

@@ -58,7 +58,8 @@ TEST_CASE("heft: help and version", "[cli]") {
                            "--label-smoothing", "--class-weights", "--optimizer",   "--lambda", "--lambda-from-epoch",
                            "--gamma",           "--epochs",        "--batch-size",  "--lr",     "--momentum",
                            "--weight-decay",    "--lr-schedule",   "--val-split",   "--seed",   "--threads",
-                           "--device",          "--out",           "--resume",      "Examples:"}) {
+                           "--device",          "--augment",       "--mixup",       "--out",    "--resume",
+                           "Examples:"}) {
     INFO(flag);
     CHECK(contains(train.out, flag));
   }

@@ -70,6 +70,8 @@ TEST_CASE("recipe fields: what is set is what the recipe says", "[train][recipe]
   set("lambda", std::numeric_limits<double>::infinity());
   set("lambda_from", std::int64_t{3});
   set("batch_size", std::int64_t{64});
+  set("augment", std::string("crop-flip"));
+  set("mixup", std::int64_t{1});
   set("device", std::string("cuda"));
   CHECK(recipe.data.imbalance == "exp:0.1");
   CHECK(recipe.data.validation == 0.25);
@@ -79,6 +81,8 @@ TEST_CASE("recipe fields: what is set is what the recipe says", "[train][recipe]
   CHECK(std::isinf(*recipe.lambda));
   CHECK(recipe.lambda_from == 3);
   CHECK(recipe.batch_size == 64);
+  CHECK(recipe.augment == "crop-flip");
+  CHECK(recipe.mixup == 1);
   CHECK(recipe.device == Device::cuda());
   const json written = json::parse(train::to_json(recipe));
   CHECK(written["loss_options"]["gamma"] == 2);

@@ -307,6 +307,55 @@ TEST_CASE("prepare: the meta-learning reweighters train from a recipe", "[train]
   CHECK(contains(message_of<ValueError>([] { train::resolved({.reweight = "x"}); }), "meta_weight_net"));
 }
 
+TEST_CASE("prepare: augmentations and mixup train from a recipe", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
+  const auto first_batch = [&](const std::string& augment, double mixup = 0) {
+    const train::Setup setup = train::prepare(
+        {.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .augment = augment, .mixup = mixup, .seed = 2});
+    return *setup.loader->begin();
+  };
+  const data::Batch plain = first_batch("none");
+  std::vector<std::vector<float>> seen;
+  for (const std::string& augment : train::augment_names()) {
+    INFO(augment);
+    const data::Batch batch = first_batch(augment);
+    CHECK(batch.indices.to_vector<std::int64_t>() == plain.indices.to_vector<std::int64_t>());
+    CHECK_FALSE(batch.own_share.defined());
+    const std::vector<float> images = batch.images.to_vector<float>();
+    CHECK(std::count(seen.begin(), seen.end(), images) == 0);
+    seen.push_back(images);
+  }
+  // Cut out is the mean colour, which is 0 once normalised; nothing else is.
+  const std::vector<float> cut = first_batch("crop-flip-cutout").images.to_vector<float>();
+  CHECK(std::count_if(cut.begin(), cut.end(), [](float x) { return std::abs(x) < 1e-6f; }) > static_cast<long>(cut.size() / 4));
+  CHECK(first_batch("none", 0.2).own_share.defined());
+
+  // A flip would exchange classes here.
+  train::Setup setup =
+      train::prepare({.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .epochs = 3, .mixup = 0.2});
+  const train::FitResult result = train::fit(*setup.net, *setup.optimizer, *setup.loader, setup.fit);
+  CHECK(result.epochs.back().test->balanced_accuracy > 0.5);
+  const auto meta_batch = [&](const std::string& augment) {
+    return train::prepare(
+               {.data = {.data = "idx", .dir = folder.path()}, .model = "mlp", .reweight = "l2rw", .augment = augment})
+        .fit.meta->next();
+  };
+  const data::Batch changed = meta_batch("reflect-crop-flip"), unchanged = meta_batch("none");
+  CHECK(changed.indices.to_vector<std::int64_t>() == unchanged.indices.to_vector<std::int64_t>());
+  CHECK(changed.images.to_vector<float>() != unchanged.images.to_vector<float>());
+
+  const auto refused = [](const Recipe& recipe) { return message_of<ValueError>([&] { train::resolved(recipe); }); };
+  CHECK(contains(refused({.augment = "crop"}), "expected augment to be one of none, crop-flip, "));
+  CHECK(contains(refused({.augment = "crop"}), "got 'crop'"));
+  for (const double alpha : {-0.2, 1e-4, 1e4, std::nan("")})
+    CHECK(contains(refused({.mixup = alpha}), "expected mixup 0 or in [0.001, 1000]; got"));
+  CHECK(contains(refused({.class_weights = "balanced", .mixup = 1}), "mixup 1 with class-weights balanced"));
+  CHECK(contains(refused({.reweight = "group_dro", .mixup = 1}), "reweight group_dro"));
+  CHECK(contains(refused({.reweight = "l2rw", .mixup = 1}), "reweight l2rw"));
+  CHECK(contains(refused({.loss = "truncated_gce", .mixup = 1}), "loss truncated_gce"));
+}
+
 TEST_CASE("prepare: the robust reductions train from a recipe", "[train][recipe]") {
   const TemporaryDirectory folder;
   test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
