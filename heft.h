@@ -95,4 +95,5 @@
 #include "train/study.h"
 #include "train/study_store.h"
 #include "train/study_table.h"
+#include "train/tensorboard.h"
 #include "train/workers.h"

@@ -36,7 +36,7 @@ constexpr const char* kExamples = R"(Examples:
       a ResNet on your own images
 
 Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out, and
-what the steps and the samples did: steps.jsonl, snapshots.jsonl and samples.json.)";
+what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.)";
 
 // A run is continued by the recipe that began it; only the number of epochs may be another.
 void check_same_recipe(const std::string& path, train::Recipe now, const std::map<std::string, std::string>& metadata) {
@@ -140,7 +140,7 @@ void add_train(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
   command->add_flag("--resume", flags->resume, "Continue the run in --out after its last finished epoch");
-  command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl and samples.json");
+  command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);
   command->footer(kExamples);

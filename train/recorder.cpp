@@ -18,7 +18,8 @@ using record::short_number;
 using record::short_numbers;
 
 constexpr const char* kOp = "recorder";
-constexpr const char *kSteps = "steps.jsonl", *kSnapshots = "snapshots.jsonl", *kSamples = "samples.json";
+constexpr const char *kSteps = "steps.jsonl", *kSnapshots = "snapshots.jsonl", *kSamples = "samples.json",
+                     *kEvents = "tensorboard";
 constexpr std::int64_t kMostLines = 2000;
 
 std::string path_in(const std::string& folder, const char* name) { return (std::filesystem::path(folder) / name).string(); }
@@ -54,6 +55,33 @@ void describe(HardSample& sample, const float* p, std::size_t classes) {
   sample.margin = sample.label_probability - other;
 }
 
+Scalars tagged(const std::string& prefix, Scalars scalars) {
+  for (auto& [name, value] : scalars) name.insert(0, prefix);
+  return scalars;
+}
+
+Scalars epoch_scalars(const EpochReport& report, double weighted_loss) {
+  Scalars scalars = {{"train_loss", report.train_loss},
+                     {"weighted_loss", weighted_loss},
+                     {"train_accuracy", report.train_accuracy},
+                     {"effective_share", report.effective_share}};
+  const auto add = [&scalars](const std::string& on, const std::optional<Evaluation>& e) {
+    if (e)
+      for (const auto& scalar : tagged(on, {{"loss", e->mean_loss},
+                                            {"accuracy", e->accuracy},
+                                            {"balanced_accuracy", e->balanced_accuracy},
+                                            {"worst_class_accuracy", e->worst_class_accuracy}}))
+        scalars.push_back(scalar);
+  };
+  add("test_", report.test);
+  add("validation_", report.validation);
+  return scalars;
+}
+
+std::int64_t steps_before(const data::Loader& batches, const RecorderOptions& options) {
+  return (batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1);
+}
+
 }  // namespace
 
 std::int64_t default_every(std::int64_t steps_per_epoch, int epochs) {
@@ -63,6 +91,7 @@ std::int64_t default_every(std::int64_t steps_per_epoch, int epochs) {
 void remove_records(const std::string& folder) {
   std::error_code none;
   for (const char* name : {kSteps, kSnapshots, kSamples}) std::filesystem::remove(path_in(folder, name), none);
+  remove_event_files(path_in(folder, kEvents));
 }
 
 Recorder::Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options)
@@ -72,9 +101,10 @@ Recorder::Recorder(std::string folder, const data::Loader& batches, const Record
       class_counts_(data::class_counts(batches.dataset())),
       steps_(continued(folder_, kSteps, options_)),
       snapshots_(continued(folder_, kSnapshots, options_)),
+      events_(path_in(folder_, kEvents), steps_before(batches, options_)),
       hard_(options.samples, batches.dataset()->source_size(), batches.options().normalize),
       epoch_(no_sums()),
-      step_((batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1)) {}
+      step_(steps_before(batches, options_)) {}
 
 Recorder::Sums Recorder::no_sums() const {
   return {.weight_by_class = std::vector<double>(class_counts_.size()),
@@ -143,17 +173,21 @@ void Recorder::weigh_samples() {
 }
 
 void Recorder::write_step(const BatchReport& report, double mean_loss, double weighted_loss) {
+  // The reduction's own mean loss is of what it got, class weights in the exponent and all.
+  Scalars scalars = {{"mean_loss", mean_loss}, {"weighted_loss", weighted_loss}, {"lr", report.optimizer.lr()}};
+  for (const auto& [name, value] : report.optimizer.reduction().diagnostics())
+    if (name != "mean_loss") scalars.emplace_back(name, value);
   Json line = {{"epoch", report.epoch}, {"step", step_}, {"samples", open_.weights.size()}};
-  for (const auto& [name, value] : report.optimizer.reduction().diagnostics()) line[name] = value;
-  line["mean_loss"] = mean_loss;  // the reduction's own is of what it got, class weights in the exponent and all
-  line["weighted_loss"] = weighted_loss;
-  line["lr"] = report.optimizer.lr();
+  for (const auto& [name, value] : scalars) line[name] = value;
   steps_.add(record::text(line));
+  events_.add(step_, tagged("step/", std::move(scalars)));
 }
 
 void Recorder::end_epoch(const EpochReport& report) {
   snapshots_.add(snapshot_line(report));
   write_samples(report.epoch);
+  events_.add(step_, tagged("epoch/", epoch_scalars(report, epoch_.weighted_loss / epoch_.images)));
+  events_.flush();
   hard_.begin_epoch();
   shown_ = {};
   epoch_ = no_sums();

@@ -10,8 +10,10 @@
 //   sample of losses (as the reduction got them), weights, labels, predictions, priors, flipped (each null where unknown).
 // samples.json, of the last epoch: epoch, classes (their names), class_counts of the training set, image (C, H, W), hardest and
 //   suspects (train/hard_samples.h), pixels in hex.
+// tensorboard/ (train/tensorboard.h): the numbers of steps.jsonl under "step/", losses and accuracies of the epochs under
+//   "epoch/".
 //
-// steps.jsonl has all digits of its numbers, the other two have 6.
+// Numbers have all their digits in steps.jsonl, 6 in snapshots.jsonl and samples.json, a float's in tensorboard/.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,7 @@
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/metrics_log.h"
+#include "train/tensorboard.h"
 
 namespace heft::train {
 
@@ -35,7 +38,7 @@ struct RecorderOptions {
 // For RecorderOptions::every: a run has at most 2000 lines.
 std::int64_t default_every(std::int64_t steps_per_epoch, int epochs);
 
-// Removes the files above from a folder.
+// Removes all of that from a folder.
 void remove_records(const std::string& folder);
 
 // Bind add() to FitOptions::on_batch and call end_epoch() from on_epoch. What is said of classes and samples needs logits of
@@ -79,6 +82,7 @@ class Recorder {
   std::vector<std::string> classes_;
   std::vector<std::int64_t> class_counts_;
   LineLog steps_, snapshots_;
+  TensorBoardLog events_;
   HardSamples hard_;
   Shape image_shape_;
   Step open_;   // of which not all parts have come

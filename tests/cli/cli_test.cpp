@@ -142,9 +142,9 @@ TEST_CASE("heft train: the files of a run", "[cli]") {
   CHECK(metadata.count("normalize_mean") == 1);
 
   const auto has = [&](const char* name) { return std::filesystem::exists(data.run("run") + "/" + name); };
-  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json"}) CHECK(has(name));
+  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json", "tensorboard"}) CHECK(has(name));
   REQUIRE(heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 1 --no-record").exit_code == 0);
-  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json"}) CHECK_FALSE(has(name));
+  for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json", "tensorboard"}) CHECK_FALSE(has(name));
 }
 
 TEST_CASE("heft train: --resume continues as if it had never stopped", "[cli]") {
