@@ -88,6 +88,8 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       ->capture_default_str();
   model("--class-weights", recipe.class_weights, "none, balanced (1/n of each class), or deferred (that, but late)")
       ->capture_default_str();
+  model("--class-weights-beta", recipe.class_weights_beta,
+        "By the effective number of samples with that beta, 0.9999 as published, instead of 1/n");
   model("--class-weights-from-epoch", recipe.class_weights_from,
         "First epoch of deferred weights [the last fifth of the epochs]");
   model("--class-weights-in", recipe.class_weights_in,

@@ -203,7 +203,10 @@ Setup prepare(const Recipe& recipe, DataSets data) {
     // step 25 times too long, the 4 of the long-tail papers' is not.
     const bool tilted = has_lambda(r) && r.class_weights_in == "exponent";
     s.fit.class_weights = data::class_weights(
-        s.data.class_counts, {.mean_one_over = tilted ? data::WeightMean::classes : data::WeightMean::samples});
+        s.data.class_counts,
+        {.scheme = r.class_weights_beta ? data::WeightScheme::effective_number : data::WeightScheme::balanced,
+         .beta = r.class_weights_beta.value_or(0),
+         .mean_one_over = tilted ? data::WeightMean::classes : data::WeightMean::samples});
     s.fit.class_weights_from = r.class_weights_from.value_or(1);
     s.fit.class_weights_in = r.class_weights_in == "prior" ? ClassWeightsIn::prior : ClassWeightsIn::exponent;
   }

@@ -124,6 +124,10 @@ Recipe resolved(Recipe r) {
         r.optimizer);
   check(r.class_weights == "deferred" || !r.class_weights_from, kOp,
         "expected class-weights-from-epoch with deferred class weights only; got class-weights {}", r.class_weights);
+  check(!r.class_weights_beta || (*r.class_weights_beta >= 0 && *r.class_weights_beta < 1), kOp,
+        "expected class-weights-beta in [0, 1); got {}", r.class_weights_beta.value_or(0));
+  check(r.class_weights != "none" || !r.class_weights_beta, kOp,
+        "expected class-weights-beta with class weights only; got class-weights none");
   if (!r.lr) r.lr = sgd ? 0.05 : 1e-3;
   if (!r.weight_decay) r.weight_decay = sgd ? 5e-4 : r.optimizer == "adamw" ? 0.01 : 0;
   if (sgd && !r.momentum) r.momentum = 0.9;

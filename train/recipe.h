@@ -30,6 +30,9 @@ struct Recipe {
   // "none"; "balanced": each class 1 / n_c from the start; "deferred": the same from epoch class_weights_from on. Their mean
   // is 1 over the training set, so that the learning rate keeps its meaning; inside the exponent, over the classes.
   std::string class_weights = "none";
+  // By the effective number of samples with that beta instead, (1 - beta) / (1 - beta^n_c), in [0, 1): class-balanced cross
+  // entropy, 0.9999 as published. Unset: 1 / n_c.
+  std::optional<double> class_weights_beta = {};
   std::optional<int> class_weights_from = {};  // deferred; unset: the last fifth of the epochs
   std::string class_weights_in = "prior";      // or "exponent": ClassWeightsIn
   // In the place of the mean, a reduction by name with its constant, e.g. "cvar:0.3" (train/reweight.h). "group_dro" has the

@@ -25,6 +25,7 @@ void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("loss_options", r.loss_options);
   visit("logit_norm", r.logit_norm);
   visit("class_weights", r.class_weights);
+  visit("class_weights_beta", r.class_weights_beta);
   visit("class_weights_from", r.class_weights_from);
   visit("reweight", r.reweight);
   visit("class_weights_in", r.class_weights_in);

@@ -71,6 +71,8 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.sampling = "x"}), "balanced"));
   CHECK(contains(refusal({.optimizer = "adam", .momentum = 0.5}), "momentum"));
   CHECK(contains(refusal({.class_weights_from = 3}), "deferred"));
+  CHECK(contains(refusal({.class_weights = "balanced", .class_weights_beta = 1}), "[0, 1); got 1"));
+  CHECK(contains(refusal({.class_weights_beta = 0.9}), "class-weights none"));
   CHECK(contains(refusal({.lr = 0.0}), "lr"));
   CHECK(contains(refusal({.lr = std::numeric_limits<double>::quiet_NaN()}), "lr"));
   CHECK(contains(refusal({.optimizer = "absgd", .lambda_from = 0}), "lambda-from-epoch"));
@@ -171,6 +173,9 @@ TEST_CASE("prepare: class weights average 1 over the samples, over the classes i
   setup = train::prepare(recipe);
   CHECK(setup.fit.class_weights.to_vector<double>() == std::vector<double>{0.5, 1, 2, 2});
   CHECK(setup.fit.class_weights_in == train::ClassWeightsIn::prior);
+  recipe.class_weights_beta = 0;  // every class has one effective sample
+  CHECK(train::prepare(recipe).fit.class_weights.to_vector<double>() == std::vector<double>{1, 1, 1, 1});
+  recipe.class_weights_beta = std::nullopt;
   recipe.class_weights_in = "exponent";
   setup = train::prepare(recipe);
   CHECK(setup.fit.class_weights_in == train::ClassWeightsIn::exponent);
