@@ -144,6 +144,10 @@ optim::Schedule make_lr_schedule(const Recipe& recipe) {
   if (recipe.lr_schedule == "one-cycle") schedule = optim::one_cycle(total);
   if (recipe.lr_schedule == "step")
     schedule = optim::multi_step({std::ceil(total / 2), std::max(std::ceil(total / 2) + 1, std::ceil(total * 3 / 4))});
+  if (recipe.lr_schedule == "late-step") {
+    const double first = std::ceil(total * 4 / 5);
+    schedule = optim::multi_step({first, std::max(first + 1, std::ceil(total * 9 / 10))}, 0.01);
+  }
   return recipe.warm_up > 0 ? optim::warm_up(recipe.warm_up, std::move(schedule)) : schedule;
 }
 

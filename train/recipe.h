@@ -56,8 +56,10 @@ struct Recipe {
   std::optional<double> gamma = {};      // unset: 0.9
   std::optional<double> alpha = {};      // unset: 1
   std::optional<double> min_share = {};  // least effective share of a batch; unset: 0.5; 0: none
-  std::string lr_schedule = "cosine";  // "constant", "one-cycle", "step": a tenth from half, a hundredth from 3/4 of the epochs
-  int warm_up = 0;                     // epochs of linear warm-up
+  // Or "constant", "one-cycle"; "step": a tenth from half, a hundredth from 3/4 of the epochs; "late-step": a hundredth from
+  // 4/5 and a hundredth of that from 9/10, LDAM-DRW's 160 and 180 of 200 (the authors of ABSGD leave out the second).
+  std::string lr_schedule = "cosine";
+  int warm_up = 0;  // epochs of linear warm-up
   int epochs = 10;
   std::int64_t batch_size = 128;
   std::string sampling = "shuffled";  // or "balanced": every class equally often, with replacement

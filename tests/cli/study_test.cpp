@@ -118,6 +118,20 @@ TEST_CASE("heft study: the file in the README", "[cli][study]") {
   CHECK(data.results().size() == 3 + 6);
 }
 
+TEST_CASE("heft study: every file under examples/studies/ can be run", "[cli][study]") {
+  const TemporaryDirectory folder;
+  int files = 0;
+  for (const auto& file : std::filesystem::directory_iterator("examples/studies")) {
+    const Result result =
+        heft_command(folder, "study '" + file.path().string() + "' --list --out '" + folder.file("out") + "'");
+    INFO(file.path().string() << ": " << result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(contains(result.out, " 0 finished"));
+    ++files;
+  }
+  CHECK(files >= 5);
+}
+
 TEST_CASE("heft study: the example", "[cli][study][slow]") {
   const Blobs out;
   const Result result = out.study(replaced(read_text("examples/studies/quick.toml"), "epochs = 3", "epochs = 1"));

@@ -159,6 +159,25 @@ TEST_CASE("prepare: optimizers start from the same weights and see the same batc
   }
 }
 
+TEST_CASE("prepare: learning rates that fall in steps", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {20, 20}, {10, 10});
+  const auto rates = [&](const std::string& schedule, int epochs) {
+    const train::Setup setup = train::prepare({.data = {.data = "idx", .dir = folder.path()},
+                                               .model = "mlp",
+                                               .lr_schedule = schedule,
+                                               .warm_up = 2,
+                                               .epochs = epochs});
+    std::vector<double> factors;
+    for (int epoch = 0; epoch < epochs; ++epoch) factors.push_back(setup.fit.lr_factor(epoch));
+    return factors;
+  };
+  CHECK(rates("step", 8) == std::vector<double>{0.5, 1, 1, 1, 0.1, 0.1, 0.1 * 0.1, 0.1 * 0.1});
+  std::vector<double> late(10, 1);
+  late[0] = 0.5, late[8] = 0.01, late[9] = 0.01 * 0.01;
+  CHECK(rates("late-step", 10) == late);
+}
+
 TEST_CASE("prepare: class weights average 1 over the samples, over the classes inside the exponent", "[train][recipe]") {
   const TemporaryDirectory folder;
   test::write_blobs(folder, {80, 40, 20, 20}, {10, 10, 10, 10});
