@@ -51,7 +51,7 @@ TEST_CASE("heft: help and version", "[cli]") {
   const TemporaryDirectory folder;
   const Result help = heft_command(folder, "--help");
   CHECK(help.exit_code == 0);
-  for (const char* word : {"train", "demo", "summary", "Exit codes"}) CHECK(contains(help.out, word));
+  for (const char* word : {"train", "demo", "study", "report", "summary", "Exit codes"}) CHECK(contains(help.out, word));
   const Result train = heft_command(folder, "train --help");
   CHECK(train.exit_code == 0);
   for (const char* flag : {"--data-dir",        "--imbalance",     "--class-order", "--model",  "--loss",
