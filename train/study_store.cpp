@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "train/atomic_file.h"
+#include "train/recipe.h"
 
 namespace heft::train {
 namespace {
@@ -27,7 +28,9 @@ StudyResult read_result(const Json& json) {
   r.choosing = json.at("choosing");
   r.setting = json.at("setting");
   r.seed = json.at("seed");
-  r.recipe = json.at("recipe").dump();
+  const Json& recipe = json.at("recipe");
+  for (const Json* table : {&recipe, &recipe.at("data")}) table->get_ref<const Json::object_t&>();
+  r.recipe = recipe.dump();
   r.best_on_test = json.at("best_on_test");
   r.diverged = or_unset<std::string>(json.at("diverged"));
   r.epoch = json.at("epoch");
@@ -42,7 +45,18 @@ StudyResult read_result(const Json& json) {
   return r;
 }
 
-std::string compact(const std::string& recipe) { return Json::parse(recipe).dump(); }
+// In one form. A field that was not there yet when a result was written had what is now its default.
+std::string compact(const std::string& recipe) {
+  static const Json defaults = Json::parse(to_json(Recipe{}));
+  Json whole = Json::parse(recipe);
+  const auto complete = [](Json& fields, const Json& by) {
+    for (const auto& [name, value] : by.items())
+      if (!fields.contains(name)) fields[name] = value;
+  };
+  complete(whole, defaults);
+  complete(whole["data"], defaults["data"]);
+  return nlohmann::json(whole).dump();  // names in alphabetic order
+}
 
 }  // namespace
 

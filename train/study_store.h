@@ -36,7 +36,8 @@ class StudyStore {
   // Reads `path` if it is there. A last line that was cut off is dropped; any other that is not a result is a DataError
   // naming file and line.
   explicit StudyStore(std::string path);
-  // The result with this recipe, or null.
+  // The result with this recipe, or null. Fields that either does not name count as their defaults, so that a version of heft
+  // with a field more knows the runs of the one before.
   const StudyResult* find(const std::string& recipe, bool best_on_test) const;
   // The last result of the same data set, method, seed and, where `choosing`, setting, whatever its recipe; or null.
   const StudyResult* find_like(const StudyResult& run) const;

@@ -1,6 +1,7 @@
 #include "train/study.h"
 
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "core/error.h"
@@ -176,6 +177,30 @@ TEST_CASE("study: runs whose recipe has changed are run again, and it says so", 
   REQUIRE(run_study(study, store, again.options()));
   CHECK(again.runs.size() == 6);
   CHECK(contains(again.said.at(0), "another epoch"));
+}
+
+TEST_CASE("study: results of a version that lacked a field are known by its default", "[train][study]") {
+  const TemporaryDirectory folder;
+  const std::string path = folder.file("results.jsonl");
+  const auto written = [](const std::string& recipe) {
+    return train::result_line({.dataset = "d", .method = "m", .recipe = recipe}) + '\n';
+  };
+  folder.write("results.jsonl", written(R"({"data": {"data": "idx"}, "lr": 0.1})"));
+  const StudyStore store(path);
+  const auto known = [&](train::Recipe recipe) {
+    recipe.data.data = "idx";
+    nlohmann::json fields = nlohmann::json::parse(train::to_json(recipe));
+    fields["lr"] = 0.1;
+    return store.find(fields.dump(), false) != nullptr;
+  };
+  CHECK(known({}));
+  CHECK_FALSE(known({.mixup = 1}));
+  CHECK_FALSE(known({.data = {.noise = "symmetric:0.1"}}));
+
+  for (const char* recipe : {"5", "{\"lr\": 1}", "{\"data\": 1}"}) {
+    folder.write("results.jsonl", written(recipe));
+    CHECK(contains(message_of<DataError>([&] { StudyStore{path}; }), "results.jsonl:1"));
+  }
 }
 
 TEST_CASE("study: settings are chosen on the held-out part; the test set has no part in it", "[train][study]") {
