@@ -1,6 +1,6 @@
 # Text files as constants of a program:
-#   heft_embed(TARGET NAMESPACE OUTPUT FILE...)   each FILE a.b becomes  const std::string_view a_b  in OUTPUT.cpp, declared in OUTPUT.h
-#                                                 ("OUTPUT.h" with the build folder on TARGET's include path)
+#   heft_embed(TARGET NAMESPACE OUTPUT FILE...)   each FILE a.b becomes  const std::string_view a_b,  declared in
+#                                                 "OUTPUT.h"; TARGET gets the sources and the include path
 # As a script (cmake -D INPUT=a.b -D NAME=a_b -D NAMESPACE=n -D OUTPUT=x.cpp -P) it writes one of them, when the file changes.
 if(CMAKE_SCRIPT_MODE_FILE)
   file(READ ${INPUT} bytes HEX)

@@ -158,9 +158,11 @@ function sweepSeries(name, tries, colourOf, kind) {
 function addSweep(title, more, sweeps, baselines = []) {
   byId('lambda-sweep').hidden = false;
   const places = sweeps.flatMap((s) => s.balanced.dots.map(([place]) => place)), has = (sign) => places.some((place) => sign * place > 0);
+  const within = ([low, high]) => [Math.max(0, low), Math.min(100, high)];
   const domain = [has(-1) ? -104 : -4, has(1) ? 104 : 4], x = {...lambdaAxis, domain, ticks: lambdaTicks.filter(([place]) => place >= domain[0] && place <= domain[1])};
   for (const [key, name] of [['balanced', 'balanced accuracy'], ['worst', 'worst class']])
-    register(byId('sweep-charts').appendChild(el('figure')), (figure) => lineChart(figure, {title: `${title}: ${name}`, more, x, y: {label: 'accuracy, %'},
+    register(byId('sweep-charts').appendChild(el('figure')), (figure) => lineChart(figure, {title: `${title}: ${name}`, more, x,
+      y: {label: 'accuracy, %', domain: within(extent([...sweeps.flatMap((s) => s[key].dots.map((p) => p[1])), ...baselines.map((b) => b[key])]))},
       series: sweeps.map((s) => s[key]), limits: baselines.map((b) => ({name: b.name, y: b[key]})), xName: (v) => `λ ${lambdaText(lambdaAt(v))}`}));
 }
 const lambdaOf = (value) => value === null ? Infinity : value;
@@ -188,7 +190,7 @@ function addStudy(study) {
     const columns = study.metrics.filter(({name}) => rows.some((row) => row.metrics[name]))
         .map((metric) => ({name: metric.title, value: (row) => spread(metric, row.metrics[metric.name]), best: /accuracy/.test(metric.name)}));
     const difference = study.metrics.find(({name}) => name === 'balanced_accuracy');
-    if (study.baseline !== null) columns.push({name: `balanced − ${study.baseline}`, value: (row) => spread(difference, row.minus_baseline.balanced_accuracy, '+')});
+    if (study.baseline !== null) columns.unshift({name: `balanced − ${study.baseline}`, value: (row) => spread(difference, row.minus_baseline.balanced_accuracy, '+')});
     section.append(el('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Results on ${rows[0].dataset}`}, table(columns, rows, [
       {name: rows[0].dataset, value: (row) => row.method}, {name: 'setting', value: (row) => row.setting || '–'},
       {name: 'seeds', value: (row) => `${row.finished} of ${row.seeds}${row.diverged ? `, ${row.diverged} diverged` : ''}${row.collapsed ? `, ${row.collapsed} collapsed` : ''}`},

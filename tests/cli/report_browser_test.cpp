@@ -167,10 +167,11 @@ TEST_CASE("heft report: in a browser", "[cli][report][browser]") {
   const std::string name = "<img src=x onerror=window.hacked=1>";
   write_run(folder, name);
   write_run(folder, "priors", {.priors = true});
-  write_run(folder, "bare", {.lambda = 5});
+  const std::string bare = "bare" + std::string(120, 'x');
+  write_run(folder, bare, {.lambda = 5});
   for (const char* file : {"steps.jsonl", "snapshots.jsonl", "samples.json"})
-    std::filesystem::remove(folder.file("bare/" + std::string(file)));
-  REQUIRE(heft_command(folder, "report '" + folder.file(name) + "' '" + folder.file("priors") + "' '" + folder.file("bare") +
+    std::filesystem::remove(folder.file(bare + "/" + file));
+  REQUIRE(heft_command(folder, "report '" + folder.file(name) + "' '" + folder.file("priors") + "' '" + folder.file(bare) +
                                    "' -o '" + folder.file("report.html") + "'")
               .exit_code == 0);
   const std::string reader =
@@ -223,7 +224,7 @@ TEST_CASE("heft report: in a browser", "[cli][report][browser]") {
     CHECK(seen["moves"]["0"]["kl"] == 0);
     CHECK(contains(seen["floored"]["100"]["says"].get<std::string>(), "eased to λ"));
     CHECK(seen["bare"]["hidden"] == true);
-    CHECK(contains(seen["bare"]["note"].get<std::string>(), "bare has no recorded batches"));
+    CHECK(contains(seen["bare"]["note"].get<std::string>(), bare + " has no recorded batches"));
     CHECK(contains(seen["bare"]["samples"].get<std::string>(), "--no-record"));
   }
 }
