@@ -47,7 +47,8 @@ StudyResult read_result(const Json& json) {
 
 // In one form. A field that was not there yet when a result was written had what is now its default.
 std::string compact(const std::string& recipe) {
-  static const Json defaults = Json::parse(to_json(Recipe{}));
+  const Recipe unset;
+  static const Json defaults = Json::parse(to_json(unset));
   Json whole = Json::parse(recipe);
   const auto complete = [](Json& fields, const Json& by) {
     for (const auto& [name, value] : by.items())

@@ -21,7 +21,8 @@ namespace {
 // Sample i has the image (i, -i) and the label i.
 Batch numbered(std::int64_t n) {
   std::vector<float> pixels;
-  for (std::int64_t i = 0; i < n; ++i) pixels.insert(pixels.end(), {static_cast<float>(i), -static_cast<float>(i)});
+  for (std::int64_t i = 0; i < n; ++i)
+    for (const float sign : {1.f, -1.f}) pixels.push_back(sign * static_cast<float>(i));
   return {.images = Tensor::from(pixels, {n, 2}),
           .labels = Tensor::arange(n),
           .indices = Tensor::arange(n),
