@@ -34,4 +34,9 @@ Tensor Backend::linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   return bias.defined() ? y + bias : y;
 }
 
+Tensor Backend::sum_squares(const Tensor& x) {
+  const Tensor wide = x.contiguous().astype(DType::f64);
+  return sum(wide * wide);
+}
+
 }  // namespace heft

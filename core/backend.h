@@ -133,6 +133,8 @@ class Backend {
   // ---- fused, with defaults composed of the primitives above
   // x (N, K), weight (M, K), bias (M) or undefined -> (N, M)
   virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+  // Dense or opaque x -> the sum of x_i^2, computed in f64 whatever x is, rank 0.
+  virtual Tensor sum_squares(const Tensor& x);
 };
 
 // Plain templated loops in f32 and f64, always there: the oracle for the others.

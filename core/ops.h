@@ -72,6 +72,7 @@ Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = 
 Tensor mean(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
 Tensor max(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
 Tensor min(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
+Tensor sum_squares(const Tensor& x);  // f64 for f32 too: squares of f32 overflow from 1.8e19 on
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes = {}, bool keep_axes = false);
 Tensor argmax(const Tensor& x, int axis = -1);  // i64, the first of equals
 Tensor softmax(const Tensor& x, int axis = -1);

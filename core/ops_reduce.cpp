@@ -72,6 +72,11 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
   return total / static_cast<double>(x.numel() / total.numel());
 }
 
+Tensor sum_squares(const Tensor& x) {
+  check_defined("sum_squares", x);
+  if (!is_floating(x.dtype())) throw_dtype("sum_squares", "f32 or f64", x.dtype());
+  return backend_for(x).sum_squares(x.is_opaque() ? x : x.contiguous());
+}
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
   const Tensor top = reduce("logsumexp", Reduction::max, x, axes, true);
   // A maximum of -inf or +inf must not be subtracted from itself: only a finite number gives 0 then.

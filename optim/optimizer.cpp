@@ -176,8 +176,7 @@ double gradient_norm(const std::vector<Variable>& parameters) {
   double squares = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!trainable(parameters[i])) continue;
-    const Tensor gradient = parameters[i].grad().astype(DType::f64);  // squares of f32 overflow from 1.8e19 on
-    const double square = sum(gradient * gradient).item<double>();
+    const double square = sum_squares(parameters[i].grad()).item<double>();
     check<NumericError>(std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
                         parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
     squares += square;

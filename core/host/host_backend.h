@@ -19,6 +19,7 @@ class HostBackend : public Backend {
   Tensor compare(int op, const Tensor& a, const Tensor& b) override;
   Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) override;
 
+  Tensor sum_squares(const Tensor& x) override;
   Tensor argmax(const Tensor& x) override;
   Tensor index_select(const Tensor& x, const Tensor& index) override;
   Tensor index_add(const Tensor& dy, const Tensor& index, std::int64_t n) override;

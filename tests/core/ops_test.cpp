@@ -4,7 +4,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/backend.h"
 #include "core/error.h"
+#include "core/parallel.h"
+#include "core/random.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 
@@ -80,6 +83,31 @@ TEST_CASE("Reductions over axes equal loops", "[core][ops]") {
   CHECK(message_of<ShapeError>([&] { sum(x, {0, -3}); }) == "[sum] expected each axis once; got (0, -3)");
   CHECK_THROWS_AS(max(Tensor::ones({0})), ValueError);
   CHECK_THROWS_AS(mean(Tensor::ones({0})), ValueError);
+}
+
+TEST_CASE("sum_squares adds in double, any layout, whatever the threads", "[core][ops]") {
+  const Tensor x = random_normal({37, 11, 41}, 0, 1, DType::f32, Device::cpu(), RandomKey{3});
+  double expected = 0;
+  for (const float v : x.to_vector<float>()) expected += static_cast<double>(v) * v;
+  CHECK(sum_squares(x).dtype() == DType::f64);
+  CHECK(sum_squares(x).item<double>() == Approx(expected).epsilon(1e-13));
+  CHECK(sum_squares(x.astype(DType::f64).transpose()).item<double>() == Approx(expected).epsilon(1e-13));
+  const int threads = num_threads();
+  const double alone = (set_num_threads(1), sum_squares(x).item<double>());
+  const double together = (set_num_threads(4), sum_squares(x).item<double>());
+  set_num_threads(threads);
+  CHECK(alone == together);
+  {
+    const BackendScope scope(reference_backend());
+    CHECK(reference_backend().Backend::sum_squares(x).item<double>() == Approx(expected).epsilon(1e-13));  // the default
+  }
+  const Tensor weight = random_normal({5, 3, 3, 3}, 0, 1, DType::f32, Device::cpu(), RandomKey{4});
+  const Tensor blocked = cpu_backend().conv2d_prepare_weight(weight, random_normal({2, 3, 8, 8}), {});
+  CHECK(sum_squares(blocked).item<double>() == Approx(sum_squares(weight).item<double>()).epsilon(1e-13));
+  CHECK(sum_squares(floats({1e30f, 0})).item<double>() == Approx(1e60));
+  CHECK(std::isnan(sum_squares(floats({1, kNan})).item<double>()));
+  CHECK(sum_squares(Tensor::ones({0, 3})).item<double>() == 0);
+  CHECK_THROWS_AS(sum_squares(Tensor::arange(3)), DTypeError);
 }
 
 TEST_CASE("logsumexp neither overflows nor loses infinities", "[core][ops]") {
