@@ -23,6 +23,7 @@
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/tensor.h"
+#include "core/version.h"
 #include "cuda/cuda.h"
 #include "data/augment.h"
 #include "data/balanced_split.h"

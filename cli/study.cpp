@@ -18,6 +18,7 @@
 #include "cli/study_file.h"
 #include "core/check.h"
 #include "core/parallel.h"
+#include "core/version.h"
 #include "train/progress.h"
 #include "train/study_table.h"
 

@@ -1,4 +1,5 @@
-# cmake --install: the library, its public headers under include/heft, the CMake package; the program where it is built.
+# cmake --install: the library, its public headers under include/heft, the CMake package and pkg-config's file; the program
+# where it is built. cpack -G DEB makes a Debian package of it all (the preset `package`: a shared library).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -21,6 +22,42 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/heftConfigVersion.cmake C
 install(EXPORT heft-targets NAMESPACE heft:: FILE heftTargets.cmake DESTINATION ${heft_package_dir} COMPONENT library)
 install(FILES ${PROJECT_BINARY_DIR}/heftConfig.cmake ${PROJECT_BINARY_DIR}/heftConfigVersion.cmake
               ${PROJECT_SOURCE_DIR}/cmake/FindoneDNN.cmake DESTINATION ${heft_package_dir} COMPONENT library)
+
+# Relative to where it lies, since cmake --install --prefix decides that later.
+set(heft_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH heft_pc_prefix /${heft_pc_dir} /)
+string(REGEX REPLACE "/$" "" heft_pc_prefix "${heft_pc_prefix}")
+set(heft_pc_static "")
+if(NOT BUILD_SHARED_LIBS)
+  set(heft_pc_static " -lfmt -lz -lpthread")
+  if(HEFT_ONEDNN)
+    string(APPEND heft_pc_static " -ldnnl")
+  endif()
+  if(HEFT_OPENMP AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    string(APPEND heft_pc_static " -lgomp")
+  endif()
+endif()
+configure_file(${PROJECT_SOURCE_DIR}/cmake/heft.pc.in ${PROJECT_BINARY_DIR}/heft.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/heft.pc DESTINATION ${heft_pc_dir} COMPONENT library)
+
 if(TARGET heft_cli)
   install(TARGETS heft_cli COMPONENT program)
 endif()
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/heft RENAME copyright COMPONENT library)
+
+set(CPACK_PACKAGE_NAME heft)
+set(CPACK_PACKAGE_VENDOR "the heft authors")
+set(CPACK_PACKAGE_CONTACT "the heft authors <heft@example.invalid>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+# What the installed CMake package finds when a program is built on a static library.
+if(NOT BUILD_SHARED_LIBS)
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libfmt-dev, zlib1g-dev, libdnnl-dev")
+endif()
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "dataset-fashion-mnist")
+include(CPack)
