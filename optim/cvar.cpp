@@ -9,7 +9,7 @@
 namespace heft::optim {
 
 CVaR::CVaR(const CVaROptions& options) : alpha_(options.alpha) {
-  check(alpha_ > 0 && alpha_ <= 1, "cvar", "expected alpha in (0, 1]; got {}", alpha_);
+  check(alpha_ >= 1e-12 && alpha_ <= 1, "cvar", "expected alpha in [1e-12, 1]; got {}", alpha_);
 }
 
 void CVaR::compute(const Batch& batch, std::span<double> weights, bool update) {

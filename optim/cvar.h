@@ -12,7 +12,7 @@
 namespace heft::optim {
 
 struct CVaROptions {
-  double alpha = 0.5;  // in (0, 1]
+  double alpha = 0.5;  // in [1e-12, 1]
 };
 
 // Each batch stands for itself: no state. A batch in which every q is 0 weighs nothing and reports nothing new.

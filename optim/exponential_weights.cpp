@@ -80,6 +80,7 @@ double ExponentialWeights::gamma_of(std::int64_t n, std::int64_t batch_size) con
 }
 
 double ExponentialWeights::objective(const Average& a) const {
+  if (a.mass == 0) return 0;
   return std::isinf(a.lambda) ? a.mean_loss : a.lambda * (level(a) - std::log(a.mean_prior));
 }
 
@@ -275,7 +276,8 @@ std::map<std::string, Tensor> ExponentialWeights::state() const {
                                        {"batch_size", number(static_cast<double>(average_.batch_size))},
                                        {"far_batches", number(static_cast<double>(average_.far_batches))},
                                        {"restarts", number(static_cast<double>(average_.restarts))},
-                                       {"has_prior", number(average_.has_prior ? 1 : 0)}};
+                                       {"has_prior", number(average_.has_prior ? 1 : 0)},
+                                       {"lambda_clamped", number(lambda_clamped_ ? 1 : 0)}};
   if (!seen_losses_.empty()) all["seen_losses"] = Tensor::from(seen_losses_);
   if (!seen_priors_.empty()) all["seen_priors"] = Tensor::from(seen_priors_);
   return all;
@@ -297,6 +299,14 @@ void ExponentialWeights::load_state(const std::map<std::string, Tensor>& state) 
                   .restarts = static_cast<std::int64_t>(take("restarts")),
                   .has_prior = take("has_prior") != 0};
   check_lambda(average.lambda);
+  const bool sound = average.mass >= 0 && average.mass <= 1 && (average.mass == 0 || average.mean_prior > 0) &&
+                     std::isfinite(average.mean_prior) && std::isfinite(average.mean_loss) && !std::isnan(average.log_u) &&
+                     average.log_u < kInfinity && average.batch_size >= 0;
+  check(sound, name(),
+        "expected the state of a running average; got mass {}, log_u {}, moving_mean_prior {}, moving_mean_loss {}, batch_size "
+        "{}",
+        average.mass, average.log_u, average.mean_prior, average.mean_loss, average.batch_size);
+  lambda_clamped_ = take("lambda_clamped") != 0;
   average_ = average;
   seen_losses_ = take_all("seen_losses");
   seen_priors_ = take_all("seen_priors");

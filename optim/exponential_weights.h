@@ -107,7 +107,7 @@ class ExponentialWeights final : public Reduction {
   // log u: minus infinity before the first batch; while lambda is infinite, the log of the moving mean of q.
   double log_u() const;
   // F_lambda as the average knows it: lambda (log u - log alpha - log of the moving mean of q); the moving mean loss while
-  // lambda is infinite.
+  // lambda is infinite; 0 before the first batch.
   double objective() const { return objective(average_); }
   double moving_mean_loss() const { return average_.mean_loss; }              // of q_i loss_i over that of q_i, averaged like u
   double batch_log_mean_exp() const { return pool_.z.max + pool_.z.offset; }  // of q exp(z) in the last batch, clipped
@@ -115,7 +115,8 @@ class ExponentialWeights final : public Reduction {
   std::int64_t restarts() const { return average_.restarts; }                 // times the average has started anew
   std::vector<std::pair<std::string, double>> diagnostics() const override;
 
-  // "lambda", "log_u", "mass", "moving_mean_prior", "moving_mean_loss", "batch_size", "far_batches", "restarts", "has_prior";
+  // "lambda", "log_u", "mass", "moving_mean_prior", "moving_mean_loss", "batch_size", "far_batches", "restarts", "has_prior",
+  // "lambda_clamped";
   // with on_adapt "seen_losses" and "seen_priors" where there are any.
   std::map<std::string, Tensor> state() const override;
   void load_state(const std::map<std::string, Tensor>& state) override;

@@ -23,7 +23,7 @@ GroupDRO::GroupDRO(const GroupDROOptions& options) : options_(options) {
   const auto& [groups, eta, adjustment, sizes, absent] = options;
   check(groups >= 1, "group_dro", "expected at least 1 group; got {}", groups);
   check(eta >= 0 && std::isfinite(eta), "group_dro", "expected an eta of at least 0; got {}", eta);
-  check(adjustment >= 0 && std::isfinite(adjustment), "group_dro", "expected an adjustment of at least 0; got {}", adjustment);
+  check(adjustment >= 0 && adjustment <= 1e6, "group_dro", "expected an adjustment in [0, 1e6]; got {}", adjustment);
   check(sizes.empty() ? adjustment == 0 : static_cast<std::int64_t>(sizes.size()) == groups, "group_dro",
         "expected group_sizes of {} groups (they may be left out without an adjustment); got {}", groups, sizes.size());
   for (std::size_t g = 0; g < sizes.size(); ++g)

@@ -24,7 +24,7 @@ namespace heft::optim {
 struct GroupDROOptions {
   std::int64_t groups = 0;                     // how many there are, at least 1: they are numbered from 0
   double eta = 0.01;                           // finite, at least 0 (0: every group counts alike for ever)
-  double adjustment = 0;                       // C, finite, at least 0; above 0 it needs group_sizes
+  double adjustment = 0;                       // C, in [0, 1e6]; above 0 it needs group_sizes
   std::vector<std::int64_t> group_sizes = {};  // n_g of the training set, each at least 1
   enum class Absent {
     zero,       // as in the paper, where each batch is of one group, and in the authors' code

@@ -40,6 +40,9 @@ LambdaSolution solve(const char* op, std::span<const double> losses, std::span<c
                      const LambdaRange& range, F concentration) {
   check(!losses.empty() && (prior.empty() || prior.size() == losses.size()), op,
         "expected losses, and no prior or as many entries; got {} and {}", losses.size(), prior.size());
+  for (std::size_t i = 0; i < losses.size(); ++i)
+    check<NumericError>(std::isfinite(losses[i]), op, "expected finite losses; got {} at sample {} of {}", losses[i], i,
+                        losses.size());
   check(std::abs(range.sign) == 1, op, "expected a sign of 1 or -1; got {}", range.sign);
   check(range.smallest >= 1e-3 && range.smallest <= range.largest && std::isfinite(range.largest), op,
         "expected a range of |lambda| within [0.001, infinity); got {} to {}", range.smallest, range.largest);

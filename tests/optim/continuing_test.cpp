@@ -13,6 +13,7 @@
 #include "optim/sgd.h"
 #include "optim/top_k.h"
 #include "tests/catch_compat.h"
+#include "tests/heap.h"
 #include "tests/optim/small_network.h"
 
 using namespace heft;
@@ -111,7 +112,9 @@ TEST_CASE("reductions: ten thousand steps hold the memory they started with", "[
     const MemoryStats before = memory_stats();
     run.steps(60, 120);
     const std::size_t peak = memory_stats().peak_bytes_in_use;
+    const std::size_t heap = heft::test::heap_bytes();
     run.steps(120, 10'000);
+    CHECK(heft::test::heap_bytes() <= heap + 4096);
     const MemoryStats after = memory_stats();
     CHECK(after.peak_bytes_in_use == peak);
     CHECK(after.bytes_in_use == before.bytes_in_use);

@@ -145,7 +145,7 @@ TEST_CASE("group DRO: groups and options are checked by name", "[optim][dro]") {
   const auto make = [](const GroupDROOptions& options) { return [options] { GroupDRO{options}; }; };
   CHECK(message_of<ValueError>(make({})) == "[group_dro] expected at least 1 group; got 0");
   CHECK(contains(message_of<ValueError>(make({.groups = 2, .eta = -1})), "eta of at least 0; got -1"));
-  CHECK(contains(message_of<ValueError>(make({.groups = 2, .adjustment = -1})), "adjustment of at least 0; got -1"));
+  CHECK(contains(message_of<ValueError>(make({.groups = 2, .adjustment = -1})), "adjustment in [0, 1e6]; got -1"));
   CHECK(contains(message_of<ValueError>(make({.groups = 2, .adjustment = 1})), "group_sizes of 2 groups"));
   CHECK(contains(message_of<ValueError>(make({.groups = 2, .group_sizes = {1, 2, 3}})), "got 3"));
   CHECK(contains(message_of<ValueError>(make({.groups = 2, .group_sizes = {1, 0}})), "at least 1; got 0 for group 1"));

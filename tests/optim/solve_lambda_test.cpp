@@ -99,6 +99,8 @@ TEST_CASE("options of a solved lambda are checked by name", "[optim]") {
   const Numbers losses{1, 2};
   CHECK(contains(message_of<ValueError>([&] { lambda_for_effective_share(losses, {}, 1); }), "share in (0, 1); got 1"));
   CHECK(contains(message_of<ValueError>([&] { lambda_for_kl(losses, {}, 0); }), "above 0 nats; got 0"));
+  const Numbers broken{1, std::nan(""), 2};
+  CHECK(contains(message_of<NumericError>([&] { lambda_for_kl(broken, {}, 0.1); }), "got nan at sample 1 of 3"));
   CHECK(contains(message_of<ValueError>([&] { lambda_for_kl(losses, {}, 1, {.sign = 0}); }), "sign"));
   CHECK(contains(message_of<ValueError>([&] { lambda_for_kl(losses, {}, 1, {.smallest = 1e-5}); }), "range"));
   const auto make = [](const AutoLambda& a) { return [a] { ExponentialWeights({.auto_lambda = a}); }; };

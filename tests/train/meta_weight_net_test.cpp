@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "optim/sgd.h"
+#include "tests/heap.h"
 #include "tests/train/meta_problem.h"
 #include "train/learn_to_reweight.h"
 
@@ -229,11 +230,13 @@ void check_memory_is_flat(int steps) {
   const auto run = [&](const std::shared_ptr<train::MetaReweighter>& weigher) {
     const ModulePtr net = models::mlp({.inputs = kSide * kSide, .hidden = {}, .classes = kClasses});
     optim::SGD opt(net->parameters(), {.lr = 0.01, .momentum = 0.9}, weigher);
-    std::size_t early = 0;
+    std::size_t early = 0, heap = 0;
     for (int step = 0; step < steps; ++step) {
       weigher->step(*net, opt, batch, meta);
       if (step == 10) early = memory_stats().bytes_in_use;
+      if (step == 50) heap = heft::test::heap_bytes();
     }
+    CHECK(heft::test::heap_bytes() <= heap + 4096);
     CHECK(memory_stats().bytes_in_use == early);
   };
   const int threads = num_threads();
