@@ -24,6 +24,14 @@ std::string collapse_warning(const train::Setup& setup, const train::EpochReport
       setup.recipe.lambda ? ", a --lambda further from 0 or a later --lambda-from-epoch" : " or a --clip-norm");
 }
 
+std::string clamp_warning(const train::EpochReport& report) {
+  return fmt::format(
+      "warning: epoch {}: lambda was the end of its range, {:g}, on {:.0f} % of the steps: what --lambda-auto asks for is out "
+      "of "
+      "reach there",
+      report.epoch, report.lambda, 100 * report.lambda_clamped);
+}
+
 }  // namespace
 
 StopSignals::StopSignals() {
@@ -48,6 +56,7 @@ train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label,
   options.on_epoch = [&](const train::EpochReport& report) {
     if (epoch_lines) progress_.print(epoch_line(report));
     if (report.collapsed_to) progress_.print(collapse_warning(setup, report));
+    if (report.lambda_clamped > 0.5) progress_.print(clamp_warning(report));
     if (report.test) last = "  balanced " + percent(report.test->balanced_accuracy) + " %";
     if (on_epoch) on_epoch(report);
   };

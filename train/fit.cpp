@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/elementwise.h"
 #include "core/check.h"
@@ -46,6 +47,26 @@ void check_options(const optim::Optimizer& opt, const data::Loader& batches, con
 // Shares of the predictions and of the labels that one class has, beyond which every prediction is called the same.
 constexpr double kAllOneClass = 0.999, kMixedLabels = 0.9;
 
+// The class that has nearly all of `predicted` where none has nearly all of `labels`.
+std::optional<std::int64_t> only_class(const std::vector<std::int64_t>& predicted, const std::vector<std::int64_t>& labels) {
+  const auto top = std::max_element(predicted.begin(), predicted.end());
+  const double all = static_cast<double>(std::accumulate(predicted.begin(), predicted.end(), std::int64_t{0}));
+  const double largest = static_cast<double>(*std::max_element(labels.begin(), labels.end()));
+  if (all == 0 || static_cast<double>(*top) < kAllOneClass * all || largest > kMixedLabels * all) return {};
+  return top - predicted.begin();
+}
+
+std::optional<std::int64_t> only_class(const std::optional<Evaluation>& evaluation) {
+  if (!evaluation) return {};
+  const data::ConfusionMatrix& confusion = evaluation->confusion;
+  std::vector<std::int64_t> predicted(static_cast<std::size_t>(confusion.classes())), labels;
+  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+    labels.push_back(confusion.support(c));
+    for (std::int64_t p = 0; p < confusion.classes(); ++p) predicted[static_cast<std::size_t>(p)] += confusion.count(c, p);
+  }
+  return only_class(predicted, labels);
+}
+
 // What an epoch's report is made of.
 class EpochMeter {
  public:
@@ -64,6 +85,11 @@ class EpochMeter {
   void add_step(const optim::Reduction& reduction) {
     effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
     report_.effective_share = effective_ / static_cast<double>(++steps_);
+    const auto* exponential = dynamic_cast<const optim::ExponentialWeights*>(&reduction);
+    if (exponential == nullptr || !exponential->solves_lambda()) return;
+    report_.lambda = exponential->lambda();
+    clamped_ += !std::isinf(exponential->lambda()) && exponential->lambda_clamped();
+    report_.lambda_clamped = static_cast<double>(clamped_) / static_cast<double>(steps_);
   }
   std::int64_t batches_seen() const { return seen_; }
 
@@ -82,16 +108,10 @@ class EpochMeter {
       if (2 * seen_ <= batches_) continue;
       ++predicted_[static_cast<std::size_t>(predicted[i])];
       ++labels_[static_cast<std::size_t>(label[i])];
-      ++counted_;
     }
     report_.train_accuracy = static_cast<double>(correct_) / static_cast<double>(report_.images);
     if (flipped_ > 0) report_.memorised = static_cast<double>(memorised_) / static_cast<double>(flipped_);
-    if (seen_ < batches_) return;
-    const auto share = [this](const std::vector<std::int64_t>& counts) {
-      return static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(counted_);
-    };
-    if (share(predicted_) >= kAllOneClass && share(labels_) <= kMixedLabels)
-      report_.collapsed_to = std::max_element(predicted_.begin(), predicted_.end()) - predicted_.begin();
+    if (seen_ == batches_) report_.collapsed_to = only_class(predicted_, labels_);
   }
 
   EpochReport& report_;
@@ -99,7 +119,7 @@ class EpochMeter {
   std::vector<std::int64_t> predicted_, labels_;  // of the second half of the epoch, by class
   Clock::time_point start_ = Clock::now();
   double loss_sum_ = 0, effective_ = 0;
-  std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, counted_ = 0, flipped_ = 0, memorised_ = 0;
+  std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, clamped_ = 0, flipped_ = 0, memorised_ = 0;
 };
 
 EpochReport begin_epoch(optim::Optimizer& opt, const FitOptions& options, int epoch) {
@@ -190,6 +210,8 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     }
     if (options.test) report.test = checked_evaluation(net, options.test, batches, options, epoch);
     if (options.validation) report.validation = checked_evaluation(net, options.validation, batches, options, epoch);
+    for (const auto* evaluation : {&report.test, &report.validation})
+      if (!report.collapsed_to) report.collapsed_to = only_class(*evaluation);
     result.epochs.push_back(report);
     if (options.on_epoch) options.on_epoch(report);
   }

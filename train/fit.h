@@ -40,7 +40,9 @@ struct EpochReport {
   int epoch = 0;              // 1, 2, ...
   double train_loss = 0;      // mean over the samples seen, in training mode, every sample counting alike
   double train_accuracy = 0;  // of the same predictions; logits (N, C) only, else 0
-  // The class that every prediction of the epoch's second half was of, where the labels are not: the network has collapsed.
+  // The class that every prediction is of, where the labels are not: the network has collapsed. In training, over the epoch's
+  // second half; or in the evaluations after it, since a network of which only the last bias still learns follows the labels of
+  // its last batches, and predicts one class now and another then.
   std::optional<std::int64_t> collapsed_to = {};
   // Of the samples whose label is known to be flipped (Sample::clean_label), the share that these predictions gave the flipped
   // label; unset where there are none.
@@ -49,6 +51,8 @@ struct EpochReport {
   double lr = 0;                                            // of the first parameter group
   bool class_weighted = false;
   double effective_share = 1;  // effective sample size over batch size, mean over the steps
+  // Share of the steps whose lambda was solved for and is the end of its range: the wanted concentration is out of reach.
+  double lambda_clamped = 0;
   std::int64_t images = 0;
   double seconds = 0;  // of training; evaluation is not in it
   double images_per_second = 0;

@@ -34,6 +34,7 @@ std::string metrics_line(const EpochReport& report) {
   if (report.validation) put(line, "validation_", *report.validation, "validation_");
   if (report.memorised) line["memorised"] = *report.memorised;
   line["lambda"] = std::isfinite(report.lambda) ? Json(report.lambda) : Json(nullptr);
+  if (report.lambda_clamped > 0) line["lambda_clamped"] = report.lambda_clamped;
   line["lr"] = report.lr;
   line["class_weighted"] = report.class_weighted;
   line["effective_share"] = report.effective_share;

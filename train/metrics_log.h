@@ -9,10 +9,10 @@
 
 namespace heft::train {
 
-// One line without its end: epoch, train_loss, train_accuracy, collapsed_to (a class, or null), lambda (null for infinity), lr,
-// class_weighted, effective_share, images, images_per_second, seconds, and for a test set test_loss, test_accuracy,
-// balanced_accuracy, worst_class_accuracy, per_class_accuracy (null for a class without samples). A validation set adds the
-// same five under "validation_...". Accuracies are fractions.
+// One line without its end: epoch, train_loss, train_accuracy, collapsed_to (a class, or null), lambda (null for infinity),
+// lambda_clamped (where it was on some steps), lr, class_weighted, effective_share, images, images_per_second, seconds, and for
+// a test set test_loss, test_accuracy, balanced_accuracy, worst_class_accuracy, per_class_accuracy (null for a class without
+// samples). A validation set adds the same five under "validation_...". Accuracies are fractions.
 std::string metrics_line(const EpochReport& report);
 
 // A text file that grows by whole lines: each has left the process when add() returns.

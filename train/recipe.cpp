@@ -1,11 +1,13 @@
 #include "train/recipe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "core/check.h"
 #include "layers/models.h"
 #include "train/read_number.h"
+#include "train/recipe_losses.h"
 #include "train/reweight.h"
 
 namespace heft::train {
@@ -75,6 +77,25 @@ std::vector<std::string> augment_names() { return {"none", "crop-flip", "reflect
 std::vector<std::string> lr_schedule_names() { return {"constant", "cosine", "one-cycle", "step", "late-step"}; }
 std::vector<std::string> lambda_schedule_names() { return {"step", "linear", "cosine"}; }
 
+namespace {
+
+// The constants go where they are used, so that what is refused there is refused before any data is read.
+void check_weights(const Recipe& r) {
+  const optim::ExponentialWeights weights({.lambda = r.lambda.value(),
+                                           .gamma = r.gamma.value(),
+                                           .alpha = r.alpha.value(),
+                                           .auto_lambda = auto_lambda_rule(r.lambda_auto),
+                                           .min_share = r.min_share.value()});
+  check(r.accumulate == 1 || weights.in_parts(), kOp,
+        "expected whole batches (accumulate 1) for lambda-auto {}; got accumulate {}", r.lambda_auto, r.accumulate);
+}
+void check_loss(const Recipe& r) {
+  if (r.loss == "truncated_gce") TruncatedGce(1, {.q = r.loss_options.at("q"), .k = r.loss_options.at("k")});
+  else make_losses(r, {1, 1}).train(Tensor::zeros({1, 2}), Tensor::zeros({1}, DType::i64));
+}
+
+}  // namespace
+
 Recipe resolved(Recipe r) {
   check_one_of("model", r.model, models::names());
   check_one_of("loss", r.loss, loss_names());
@@ -137,10 +158,14 @@ Recipe resolved(Recipe r) {
     r.gamma = r.gamma.value_or(0.9);
     r.alpha = r.alpha.value_or(1);
     r.min_share = r.min_share.value_or(0.5);
-    auto_lambda_rule(r.lambda_auto);
+    check_weights(r);
   }
+  check_loss(r);
   check(r.lambda_from.value_or(1) >= 1, kOp, "expected lambda-from-epoch >= 1; got {}", r.lambda_from.value_or(1));
-  check_positive("lr", *r.lr);
+  check(*r.lr > 0 && std::isfinite(*r.lr), kOp, "expected a finite lr above 0; got {}", *r.lr);
+  check(*r.weight_decay >= 0 && std::isfinite(*r.weight_decay), kOp, "expected a finite weight-decay of at least 0; got {}",
+        *r.weight_decay);
+  check(r.momentum.value_or(0) >= 0 && r.momentum.value_or(0) < 1, kOp, "expected momentum in [0, 1); got {}", *r.momentum);
   // One hard sample may have the batch; the norm keeps its step one of ordinary length.
   if (!r.clip_norm) r.clip_norm = has_lambda(r) ? 1 : std::numeric_limits<double>::infinity();
   check_positive("clip-norm", *r.clip_norm);

@@ -235,6 +235,8 @@ TEST_CASE("heft study: what is wrong in the file is named with its place", "[cli
   CHECK(contains(refusal("seeds = [0]\n[[dataset]]\nname = 'x'\nimbalance = 'none'\n"), "perhaps data.imbalance"));
   CHECK(contains(refusal("seeds = [0]\n" + end + "lambda = 5\n"), "'SGD' ("));
   CHECK(contains(refusal("seeds = [0]\n" + end + "lambda = 5\n"), "a.toml:4) on 'even' ("));
+  CHECK(contains(refusal("seeds = [0]\n" + end + "optimizer = 'absgd'\n[method.choose]\nlambda = [1, 0]\n"), "got 0"));
+  CHECK(contains(refusal("seeds = [0]\n" + end + "loss = 'focal'\nloss_options.gamma = -1\n"), "'SGD' ("));
   CHECK(contains(refusal("seeds = [0]\n" + end + "datasets = ['odd']\n"), "got 'odd'"));
   CHECK(contains(refusal("seeds = [0]\n" + end + "datasets = [1]\n"), "a.toml:6; got 1"));
   CHECK(contains(refusal("seeds = [0]\n" + end + "[method.choose]\nlr = 0.1\n"),

@@ -298,6 +298,19 @@ TEST_CASE("fit: batches accumulated to a step are one batch", "[train][fit]") {
   for (std::size_t i = 0; i < x.size(); i += 37) CHECK(y[i] == Approx(x[i]).epsilon(1e-3).margin(1e-5));
 }
 
+TEST_CASE("fit: steps whose lambda has no solution are counted", "[train][fit]") {
+  const data::DatasetPtr dataset = blobs({40, 30, 20, 10});
+  const auto clamped = [&](double kl) {
+    const ModulePtr net = small_net();
+    optim::ABSGD opt(net->parameters(), {.lr = 0.05, .lambda = 2, .auto_lambda = optim::AutoLambda{.kl = kl}});
+    data::Loader batches = small_loader(dataset);
+    return fit(*net, opt, batches, {.epochs = 1}).epochs[0];
+  };
+  CHECK(clamped(0.1).lambda_clamped == 0);
+  CHECK(clamped(1e6).lambda_clamped == 1);
+  CHECK(clamped(1e6).lambda == Approx(1e-3));  // of the last step, not what the epoch began with
+}
+
 TEST_CASE("fit: a network that predicts one class for everything is reported", "[train][fit]") {
   const ModulePtr net = small_net();
   optim::SGD opt(net->parameters(), {.lr = 0.1});
@@ -313,6 +326,22 @@ TEST_CASE("fit: a network that predicts one class for everything is reported", "
   const FitResult collapsed = fit(*net, opt, batches, {.epochs = 1});
   CHECK(collapsed.epochs[0].collapsed_to == 2);
   CHECK(collapsed.epochs[0].train_accuracy == Approx(0.2));
+  // A dead network whose last bias follows the labels of the latest batches: training sees several classes predicted, the
+  // evaluation one.
+  opt.set_lr(0.5);
+  broken.at("fc2.bias") = Tensor::zeros_like(broken.at("fc2.bias"));
+  net->load_state(broken);
+  for (Variable& parameter : opt.parameters())
+    if (parameter.name() != "fc2.bias") parameter.set_requires_grad(false);
+  const data::DatasetPtr even = blobs({30, 30, 30, 30});
+  data::Loader even_batches(even, {.batch_size = 8, .shuffle = true, .seed = 3});
+  const FitResult dead = fit(*net, opt, even_batches, {.epochs = 3, .test = even});
+  for (const EpochReport& epoch : dead.epochs) {
+    CHECK(epoch.test->accuracy == Approx(0.25));
+    CHECK(epoch.collapsed_to);
+  }
+  CHECK(dead.epochs.back().train_accuracy > 0);
+  for (Variable& parameter : opt.parameters()) parameter.set_requires_grad(true);
   // Where nearly all labels are of one class, predicting it is no collapse.
   data::Loader uneven = small_loader(blobs({1, 1, 97, 1}));
   CHECK_FALSE(fit(*net, opt, uneven, {.epochs = 1}).epochs[0].collapsed_to);

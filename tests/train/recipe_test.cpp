@@ -83,6 +83,20 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.optimizer = "absgd", .lambda_schedule = "x"}), "cosine"));
   CHECK(contains(refusal({.class_weights_in = "x"}), "exponent"));
   CHECK(contains(refusal({.accumulate = 0}), "accumulate"));
+  // Constants are refused here and not when the run comes to them.
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK(contains(refusal({.lr = infinity}), "finite lr"));
+  CHECK(contains(refusal({.weight_decay = -1.0}), "weight-decay"));
+  CHECK(contains(refusal({.momentum = 1.0}), "momentum in [0, 1); got 1"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda = 0.0}), "lambda"));
+  CHECK(contains(refusal({.optimizer = "absgd", .gamma = 0.0}), "gamma"));
+  CHECK(contains(refusal({.optimizer = "abadam", .alpha = 2.0}), "alpha"));
+  CHECK(contains(refusal({.optimizer = "absgd", .min_share = 1.0}), "min_share"));
+  CHECK(contains(refusal({.optimizer = "absgd", .lambda_auto = "ess:1.5"}), "effective_share"));
+  CHECK(contains(refusal({.optimizer = "absgd", .accumulate = 2, .lambda_auto = "ess:0.5"}), "got accumulate 2"));
+  CHECK(contains(refusal({.loss = "focal", .loss_options = {{"gamma", -1}}}), "gamma"));
+  CHECK(contains(refusal({.loss = "truncated_gce", .loss_options = {{"q", 2}}}), "q"));
+  for (const std::string& loss : train::loss_names()) CHECK_NOTHROW(train::resolved({.loss = loss}));
   CHECK(contains(refusal({.epochs = 0}), "epochs"));
   CHECK(contains(refusal({.batch_size = 0}), "batch-size"));
 }
