@@ -1,6 +1,7 @@
 // heft report: one page, without a network, that shows a run or compares several.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string_view>
@@ -8,6 +9,8 @@
 
 #include "cli/commands.h"
 #include "cli/report_data.h"
+#include "core/check.h"
+#include "core/version.h"
 #include "report_files.h"  // the page's parts, which CMake makes constants of
 #include "train/atomic_file.h"
 #include "train/record_json.h"
@@ -62,6 +65,8 @@ std::string counted(std::size_t n, const std::string& one, const std::string& se
 }
 
 int run(const Flags& flags) {
+  check<ValueError>(std::filesystem::path(flags.out).extension() == ".html", "report",
+                    "expected --out to end in .html, so that it cannot be a file of a run; got {}", flags.out);
   Json data = {{"version", HEFT_VERSION}, {"runs", Json::array()}, {"studies", Json::array()}};
   for (const std::string& folder : flags.folders) {
     if (is_study(folder)) data["studies"].push_back(study_data(folder));

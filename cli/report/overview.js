@@ -183,6 +183,7 @@ function addRunSweep() {
 function addStudy(study) {
   const section = byId('studies-content');
   section.append(el('h3', {}, study.name));
+  if (study.epoch !== 'last') section.append(el('p', {class: 'warning'}, `Numbers of each run’s ${study.epoch} epoch: the epoch was chosen on the test set, which flatters every method.`));
   if (study.rows.length === 0) section.append(el('p', {class: 'note'}, 'No run with a chosen setting yet: this study has only tried settings.'));
   const spread = (metric, s, sign = '') => !s ? '–'
     : `${sign && s.mean > 0 ? sign : ''}${s.mean.toFixed(2)}${s.deviation === null ? '' : ` ± ${s.deviation.toFixed(2)}`}`;
@@ -202,7 +203,7 @@ function addStudy(study) {
     const methods = grouped(kind, (run) => run.method).filter((all) => new Set(all.map((run) => run.lambda)).size > 1);
     const tries = (all) => all.map((run) => ({lambda: lambdaOf(run.lambda), setting: run.setting, balanced: run.metrics.balanced_accuracy, worst: run.metrics.worst_class_accuracy ?? NaN}));
     if (methods.length) addSweep(`${study.name}, ${dataset}`,
-        `${choosing ? 'On the held-out part of the training set' : 'On the test set'}, seeds averaged. Lines: the best setting with that λ. Dots: all settings.`,
+        `${choosing ? 'On the held-out part of the training set' : 'On the test set'}${study.epoch === 'last' ? '' : `, ${study.epoch} epoch`}, seeds averaged. Lines: the best setting with that λ. Dots: all settings.`,
         methods.map((all, i) => sweepSeries(all[0].method, tries(all), colour(i), markerOf(i))));
   }
 }

@@ -72,6 +72,11 @@ TEST_CASE("heft report: help", "[cli][report]") {
   const Result help = heft_command(folder, "report --help");
   CHECK(help.exit_code == 0);
   for (const char* word : {"--out", "Examples:", "heft report runs/absgd"}) CHECK(contains(help.out, word));
+  folder.write("metrics.jsonl", "of a run");
+  const Result refused = heft_command(folder, "report x -o '" + folder.file("metrics.jsonl") + "'");
+  CHECK(refused.exit_code == 2);
+  CHECK(contains(refused.err, "to end in .html"));
+  CHECK(read_text(folder.file("metrics.jsonl")) == "of a run");
   CHECK(heft_command(folder, "report").exit_code == 2);
   CHECK(heft_command(folder, "report --nonsense a").exit_code == 2);
 }
@@ -221,6 +226,9 @@ TEST_CASE("heft report: the folder of a study", "[cli][report][study]") {
   REQUIRE(shown["runs"].size() == 4);  // of ABSGD: two that chose, two that are shown
   CHECK(shown["runs"][0]["lambda"] == 1);
   CHECK(shown["runs"][0]["choosing"] == true);
+  CHECK(shown["epoch"] == "last");
+  edit(folder, "study/study.json", "\"epoch\": \"last\"", "\"epoch\": \"best on test\"");
+  CHECK(reported(folder, {"study"})["studies"][0]["epoch"] == "best on test");
   edit(folder, "study/study.json", "\"lambda\": ", "\"lambda\": \"\", \"was\": ");
   CHECK(contains(report(folder, {"study"}).err, "expected lambda to be a number in " + folder.file("study/study.json")));
 }
