@@ -1,0 +1,18 @@
+# The files that name the version name the same: core/version.h, CITATION.cff, vcpkg.json, and CHANGELOG.md on top.
+# cmake -D ROOT=<source folder> -P check_version.cmake
+file(STRINGS ${ROOT}/core/version.h line REGEX "define HEFT_VERSION \"")
+string(REGEX REPLACE ".*\"(.*)\".*" "\\1" version "${line}")
+if(NOT version MATCHES "^[0-9]+\\.[0-9]+\\.[0-9]+$")
+  message(FATAL_ERROR "expected a version as 1.2.3 in core/version.h; got '${version}'")
+endif()
+function(expect file pattern)
+  file(STRINGS ${ROOT}/${file} lines REGEX "${pattern}")
+  list(GET lines 0 line)
+  string(FIND "${line}" "${version}" at)
+  if(at EQUAL -1)
+    message(SEND_ERROR "expected version ${version} in ${file}; got: ${line}")
+  endif()
+endfunction()
+expect(CITATION.cff "^version:")
+expect(vcpkg.json "\"version-semver\":")
+expect(CHANGELOG.md "^## ")
