@@ -1,0 +1,90 @@
+"""Writes the seeds of the fuzz targets: small files that are right, and some that are nearly so. python3 tests/fuzz/make_corpus.py"""
+import gzip
+import json
+import os
+import struct
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def put(target, name, data):
+    os.makedirs(os.path.join(HERE, target), exist_ok=True)
+    with open(os.path.join(HERE, target, name), "wb") as file:
+        file.write(data)
+
+
+def idx(*shape):
+    count = 1
+    for extent in shape:
+        count *= extent
+    return struct.pack(">I%dI" % len(shape), 0x800 | len(shape), *shape) + bytes(i % 251 for i in range(count))
+
+
+for shape in ((3,), (2, 3), (2, 3, 4), (1, 2, 3, 2), (0, 5)):
+    name = "x".join(map(str, shape))
+    put("idx", name, idx(*shape))
+    put("idx", name + ".gz", gzip.compress(idx(*shape), mtime=0))
+    put("gzip", name, bytes((0, 0, 0, 0)) + idx(*shape))
+put("idx", "longer", idx(2, 3) + b"x")
+put("idx", "huge", struct.pack(">IIII", 0x803, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+put("idx", "two_members.gz", gzip.compress(idx(3), mtime=0) * 2)
+put("gzip", "flipped", bytes((12, 0, 255, 0)) + idx(2, 3))
+put("gzip", "cut", bytes((0, 0, 0, 9)) + idx(2, 3))
+
+put("cifar", "ten", bytes((0, 7)) + bytes(3072))
+put("cifar", "hundred", bytes((1, 19, 99)) + bytes(3072))
+put("cifar", "label", bytes((0, 10)) + bytes(3072))
+put("cifar", "short", bytes((0, 1)) + bytes(100))
+
+for descr, data in (("<f4", bytes(24)), ("<f8", bytes(48)), ("|u1", bytes(6)), ("<i4", bytes(24)), ("<i8", bytes(48)), ("|b1", bytes(6))):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': (2, 3), }" % descr
+    header += " " * (-(10 + len(header) + 1) % 64) + "\n"
+    put("npy", descr[1:], b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+header = "{'descr': '|O', 'fortran_order': True, 'shape': (9999999999, 9999999999), }\n"
+put("npy", "object", b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header.encode())
+
+
+def safetensors(header, data=b""):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+put("safetensors", "empty", safetensors({}))
+put("safetensors", "metadata", safetensors({"__metadata__": {"format": "pt"}}))
+tensors, at = {}, 0
+for name, dtype, shape, size in (("a", "F64", [2], 16), ("b.weight", "F32", [2, 2], 16), ("c", "I64", [], 8), ("d", "I32", [1], 4), ("e", "U8", [3], 3), ("f", "BOOL", [1], 1), ("g", "F32", [0, 4], 0)):
+    tensors[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
+    at += size
+put("safetensors", "all", safetensors(tensors, bytes(at)))
+put("safetensors", "overlap", safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, bytes(12)))
+put("safetensors", "wraps", safetensors({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}))
+
+study = """name = 'a'
+seeds = [0, 1]
+baseline = 'SGD'
+report = 'last'
+[choosing]
+validation = 0.2
+seeds = [7]
+[shots]
+many = 100
+few = 20
+[base]
+epochs = 2
+data.imbalance = 'exp:0.01'
+[[dataset]]
+name = 'tail'
+[[method]]
+name = 'SGD'
+[[method]]
+name = 'ABSGD'
+datasets = ['tail']
+optimizer = 'absgd'
+loss_options.label_smoothing = 0.1
+[method.choose]
+lambda = [1, inf, -5e0]
+"""
+put("study", "whole", study.encode())
+put("study", "unknown", b"seeds = [0]\nlamda = 5\n")
+put("study", "nested", b"a = " + b"[" * 200)

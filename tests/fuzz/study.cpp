@@ -1,0 +1,8 @@
+// The TOML of heft study, with the recipes in it.
+#include "cli/study_file.h"
+#include "tests/fuzz/input.h"
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
+  static heft::test::MemoryFile file;
+  return heft::test::refuse_or_read([&] { heft::cli::read_study(file.holding(bytes, count)); });
+}
