@@ -77,6 +77,7 @@
 #include "train/atomic_file.h"
 #include "train/datasets.h"
 #include "train/evaluate.h"
+#include "train/find_lr.h"
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/learn_to_reweight.h"
