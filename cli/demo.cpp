@@ -120,7 +120,7 @@ int run(const Flags& flags) {
       train::Setup setup = train::prepare(recipe_of(method, recipe), data);
       const std::string label = flags.seeds > 1 ? fmt::format("seed {}, {}", recipe.seed, method.name) : method.name;
       const train::FitResult result = progress.fit(setup, label, false);
-      if (result.stopped) return kInterrupted;
+      if (result.stopped) return interrupted_exit_code();
       outcomes.push_back(outcome_of(result));
       evaluations.push_back(*outcomes.back().last.test);
     }
