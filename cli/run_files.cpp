@@ -80,6 +80,9 @@ void RunFiles::end_epoch(const train::EpochReport& report) {
     metadata[fmt::format("{}_balanced_accuracy", best_.which())] = fmt::format("{}", best_.balanced_accuracy());
     train::save_model(file("best.safetensors"), *setup_.net, metadata);
   }
+  // Before the state that says that all is done: a kill in between repeats the epoch, which gives the same weights.
+  if (report.epoch == setup_.recipe.epochs || is_over(report.epoch))
+    train::save_model(file("model.safetensors"), *setup_.net, model_metadata_);
   save(report.epoch, nullptr);
 }
 
@@ -94,8 +97,6 @@ void RunFiles::save(int epochs, std::shared_ptr<const train::EpochPart> part) {
                      .records = recorder_ ? recorder_->state() : State{},
                      .best = best_.state()});
 }
-
-void RunFiles::save_model() const { train::save_model(file("model.safetensors"), *setup_.net, model_metadata_); }
 
 std::string RunFiles::file(const char* name) const { return (std::filesystem::path(folder_) / name).string(); }
 

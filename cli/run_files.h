@@ -28,10 +28,8 @@ class RunFiles {
   RunFiles(const RunFiles&) = delete;
   RunFiles& operator=(const RunFiles&) = delete;
 
-  // After each epoch.
+  // After each epoch; the last writes model.safetensors too.
   void end_epoch(const train::EpochReport& report);
-  // model.safetensors
-  void save_model() const;
   const train::BestEpoch& best() const { return best_; }
 
  private:

@@ -115,7 +115,6 @@ int run(Flags& flags, CLI::App& command) {
     std::cerr << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
     return interrupted_exit_code();
   }
-  files.save_model();
   print_results(setup, result.epochs.back(), files.best(), flags.out);
   return kSuccess;
 }

@@ -123,7 +123,7 @@ TEST_CASE("heft train: 20 steps straight are 10, kill -9, and 10 more, bit for b
   if (WIFSIGNALED(status)) {  // else it was the faster one
     const Result rest = data.heft("train --resume " + data.run("killed"));
     INFO(rest.err);
-    REQUIRE(rest.exit_code == 0);
+    REQUIRE((rest.exit_code == 0 || contains(rest.err, "beyond the 2")));  // killed after its last file
   }
   check_same_run(data.run("killed"), data.run("straight"));
 }
@@ -149,7 +149,8 @@ TEST_CASE("heft train: killed again and again, within epochs and while it saves,
   for (;;) {
     const int status = status_after(start(arguments), state, inode_of(state), SIGKILL);
     if (WIFEXITED(status)) {
-      REQUIRE(WEXITSTATUS(status) == 0);
+      // 2: it was killed after its last file, and there was nothing left to do.
+      REQUIRE((WEXITSTATUS(status) == 0 || (WEXITSTATUS(status) == 2 && metrics_of(killed).size() == 4)));
       break;
     }
     REQUIRE(++kills < 200);
