@@ -6,8 +6,8 @@
 
 namespace heft::cli {
 
-// 0 and these; a wrong flag or value, bad data, a run that diverged, Ctrl-C.
-enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kBadData = 3, kDiverged = 4, kInterrupted = 130 };
+// 0 and these; a wrong flag or value, bad data, a run that diverged. After a signal: interrupted_exit_code() (cli/run.h).
+enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kBadData = 3, kDiverged = 4 };
 
 void add_train(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);

@@ -98,7 +98,7 @@ int run(const train::Recipe& recipe) {
                                                static_cast<std::int64_t>(compared.size()));
     }
     const train::FitResult result = progress->fit(setup, method.name, false);
-    if (result.stopped) return kInterrupted;
+    if (result.stopped) return interrupted_exit_code();
     outcomes.push_back(outcome_of(result));
   }
   print_table(data, compared, outcomes);

@@ -21,7 +21,9 @@ int main(int argc, char** argv) {
                "heft");
   app.set_version_flag("--version", "heft " HEFT_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 success, 2 wrong flag or value, 3 bad data, 4 the run diverged, 130 interrupted, 1 anything else.");
+  app.footer(
+      "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
+      "TERM, 1 anything else.");
   int exit_code = kSuccess;
   add_train(app, exit_code);
   add_demo(app, exit_code);

@@ -8,10 +8,10 @@
 namespace heft::cli {
 namespace {
 
-std::atomic<bool> stop_asked{false};
+std::atomic<int> stop_asked{0};  // by that signal
 
 void note(int signal) {
-  stop_asked = true;
+  stop_asked = signal;
   std::signal(signal, SIG_DFL);
 }
 
@@ -42,7 +42,8 @@ StopSignals::~StopSignals() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
 }
-bool interrupted() { return stop_asked; }
+bool interrupted() { return stop_asked != 0; }
+int interrupted_exit_code() { return 128 + stop_asked; }
 
 train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label, bool epoch_lines,
                                   const std::function<void(const train::EpochReport&)>& on_epoch) {

@@ -19,6 +19,8 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 };
 bool interrupted();
+// Of a program that a signal has ended: 130 for Ctrl-C, 143 for TERM.
+int interrupted_exit_code();
 
 // Counts the steps of one run or several on one progress line.
 class RunProgress {

@@ -191,7 +191,7 @@ int run(const Flags& flags) {
   write_tables();
   if (!finished) {
     std::cerr << fmt::format("heft: stopped; {} holds the runs that were finished, the same command goes on after them\n", out);
-    return kInterrupted;
+    return interrupted_exit_code();
   }
   std::cout << train::study_markdown(study, store)
             << fmt::format("\nwritten to {}: results.jsonl table.md table.csv study.json\n", out);

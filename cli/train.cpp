@@ -1,21 +1,19 @@
 // heft train: one run, described by flags, with its numbers and its weights in a folder.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/recipe_flags.h"
+#include "cli/resume.h"
 #include "cli/run.h"
+#include "cli/run_files.h"
 #include "core/check.h"
-#include "train/atomic_file.h"
-#include "train/metrics_log.h"
-#include "train/recorder.h"
-#include "train/run_state.h"
-#include "train/safetensors.h"
+#include "train/find_lr.h"
 
 namespace heft::cli {
 namespace {
@@ -23,8 +21,10 @@ namespace {
 struct Flags {
   train::Recipe recipe;
   std::string out = "runs/latest";
-  bool resume = false;
+  std::optional<std::string> resume = {};  // empty: the run in `out`
+  RunFilesOptions files = {};
   bool no_record = false;
+  bool find_lr = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -35,21 +35,13 @@ constexpr const char* kExamples = R"(Examples:
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
       a ResNet on your own images
 
-Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out, and
-what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.)";
+  heft train --resume runs/absgd
+      on from its last checkpoint, as if it had never stopped: bit for bit with the same threads on the same CPU
 
-// A run is continued by the recipe that began it; only the number of epochs may be another.
-void check_same_recipe(const std::string& path, train::Recipe now, const std::map<std::string, std::string>& metadata) {
-  const auto before = metadata.find("recipe");
-  now.epochs = 1;
-  check<ValueError>(before != metadata.end() && before->second == train::to_json(now), "train",
-                    "expected --resume with the flags that began the run in {}, --epochs aside; they differ", path);
-}
-
-std::map<std::string, std::string> run_metadata(train::Recipe recipe) {
-  recipe.epochs = 1;
-  return {{"recipe", train::to_json(recipe)}};
-}
+Writes metrics.jsonl (an object per epoch), config.json, model.safetensors (at the end) and best.safetensors (of the epoch of
+the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
+and what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.
+Ctrl-C and TERM finish the step, save and leave.)";
 
 std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
   const data::Normalization& normalize = setup.data.normalize;
@@ -60,7 +52,8 @@ std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
           {"normalize_std", fmt::format("{}", fmt::join(normalize.std, ", "))}};
 }
 
-void print_results(const train::Setup& setup, const train::EpochReport& last, const std::string& out) {
+void print_results(const train::Setup& setup, const train::EpochReport& last, const train::BestEpoch& best,
+                   const std::string& out) {
   const train::Evaluation& test = *last.test;
   const std::vector<std::string> names = class_names(*setup.data.train);
   std::cout << fmt::format("test accuracy      {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n",
@@ -72,64 +65,57 @@ void print_results(const train::Setup& setup, const train::EpochReport& last, co
   for (std::size_t c = 0; c < names.size(); ++c)
     std::cout << fmt::format("{:<16}{:>16}{:>10} %\n", names[c], setup.data.class_counts[c],
                              percent(test.per_class_accuracy[c]));
-  std::cout << "\nwritten to " << out << ": metrics.jsonl config.json model.safetensors state.safetensors\n";
+  if (last.epoch < setup.recipe.epochs)
+    std::cout << fmt::format("\nended after epoch {}: no better one since epoch {}\n", last.epoch, best.epoch());
+  std::cout << fmt::format("\nbest.safetensors    epoch {}, {} % balanced accuracy on the {} set\n", best.epoch(),
+                           percent(best.balanced_accuracy()), best.which());
+  std::cout << "written to " << out << ": metrics.jsonl config.json model.safetensors best.safetensors state.safetensors\n";
 }
 
-// What a flag leaves open and the number of epochs decides stays as the run began.
-train::Recipe as_begun(train::Recipe recipe, const std::string& state_file) {
-  const auto metadata = train::read_safetensors(state_file).metadata;
-  const auto text = metadata.find("recipe");
-  if (text == metadata.end()) return recipe;
-  const nlohmann::json before = nlohmann::json::parse(text->second, nullptr, false);
-  const auto take = [&](const char* key, std::optional<int>& field) {
-    if (!field && before.is_object() && before.contains(key) && before[key].is_number_integer()) field = before[key].get<int>();
-  };
-  if (train::has_lambda(recipe)) take("lambda_from", recipe.lambda_from);
-  if (recipe.class_weights == "deferred") take("class_weights_from", recipe.class_weights_from);
-  return recipe;
+int find_lr(train::Setup& setup, const std::string& out) {
+  constexpr std::size_t kRows = 12;
+  const train::LrRange range = train::find_lr(setup);
+  std::filesystem::create_directories(out);
+  const std::string path = (std::filesystem::path(out) / "find_lr.jsonl").string();
+  train::LineLog log(path);
+  for (const train::LrPoint& point : range.points) log.add(train::lr_line(point));
+  std::cout << fmt::format("{:>10}{:>12}\n", "lr", "loss");
+  for (std::size_t i = 0; i < range.points.size(); i += std::max<std::size_t>(1, range.points.size() / kRows))
+    std::cout << fmt::format("{:>10.2g}{:>12.4f}\n", range.points[i].lr, range.points[i].smoothed);
+  if (range.diverged && !range.points.empty()) std::cout << fmt::format("diverges at {:.2g}\n", range.points.back().lr);
+  if (range.steepest)
+    std::cout << fmt::format("\nfalls fastest at {:.2g}, lowest at {:.2g}: try --lr {:.2g}\n", *range.steepest, range.lowest,
+                             *range.steepest);
+  else std::cout << "\nthe loss never falls: no learning rate to suggest\n";
+  std::cout << "written to " << path << '\n';
+  return kSuccess;
 }
 
-int run(const Flags& flags) {
-  const auto file = [&flags](const char* name) { return (std::filesystem::path(flags.out) / name).string(); };
-  train::Setup setup = train::prepare(flags.resume ? as_begun(flags.recipe, file("state.safetensors")) : flags.recipe);
-  std::filesystem::create_directories(flags.out);
+// The options of `command` write to `flags`.
+int run(Flags& flags, CLI::App& command) {
+  std::optional<ResumedRun> resumed;
+  check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
   if (flags.resume) {
-    const train::LoadedRun before = train::load_run(file("state.safetensors"), *setup.net, *setup.optimizer);
-    check_same_recipe(flags.out, setup.recipe, before.metadata);
-    check<ValueError>(before.epochs < setup.recipe.epochs, "train",
-                      "expected --epochs beyond the {} that the run in {} has; got {}", before.epochs, flags.out,
-                      setup.recipe.epochs);
-    if (setup.memory) setup.memory->load_state(before.loss_state);
-    setup.fit.first_epoch = before.epochs + 1;
+    resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
+    take_recipe(*resumed, command, flags.recipe);
+    flags.out = resumed->folder;
   }
-  train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
-  train::MetricsLog metrics(file("metrics.jsonl"), setup.fit.first_epoch - 1);
+  train::Setup setup = train::prepare(flags.recipe);
+  if (flags.find_lr) return find_lr(setup, flags.out);
+  flags.files.record = !flags.no_record;
+  RunFiles files(flags.out, setup, resumed, flags.files, model_metadata(setup));
   std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
                            setup.recipe.optimizer, setup.data.train->size());
 
-  std::optional<train::Recorder> recorder;
-  if (flags.no_record) {
-    if (!flags.resume) train::remove_records(flags.out);
-  } else {
-    recorder.emplace(flags.out, *setup.loader,
-                     train::RecorderOptions{.first_epoch = setup.fit.first_epoch,
-                                            .every = train::default_every(setup.loader->size(), setup.recipe.epochs),
-                                            .accumulate = setup.fit.accumulate});
-    setup.fit.on_batch = [&recorder](const train::BatchReport& report) { recorder->add(report); };
-  }
-  RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size());
-  const train::FitResult result = progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) {
-    metrics.add(report);
-    if (recorder) recorder->end_epoch(report);
-    train::save_run(file("state.safetensors"), *setup.net, *setup.optimizer, report.epoch, run_metadata(setup.recipe),
-                    setup.memory ? setup.memory->state() : std::map<std::string, Tensor>{});
-  });
+  const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
+  RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done);
+  const train::FitResult result =
+      progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
   if (result.stopped) {
-    std::cerr << "heft: stopped; " << flags.out << " holds the epochs that were finished, --resume continues after them\n";
-    return kInterrupted;
+    std::cerr << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
+    return interrupted_exit_code();
   }
-  train::save_model(file("model.safetensors"), *setup.net, model_metadata(setup));
-  print_results(setup, result.epochs.back(), flags.out);
+  print_results(setup, result.epochs.back(), files.best(), flags.out);
   return kSuccess;
 }
 
@@ -139,12 +125,37 @@ void add_train(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Train a network");
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
-  command->add_flag("--resume", flags->resume, "Continue the run in --out after its last finished epoch");
+  command
+      ->add_option_function<std::string>(
+          "--resume", [flags](const std::string& path) { flags->resume = path; },
+          "Go on with the run in that folder, or --out, or from that checkpoint; no other flag is needed, --epochs may be more")
+      ->expected(0, 1)
+      ->type_name("[RUN]");
+  command
+      ->add_option_function<std::string>(
+          "--checkpoint-every",
+          [flags](const std::string& every) {
+            const int keep = flags->files.checkpoints.keep;
+            flags->files.checkpoints = train::read_checkpoint_every(every);
+            flags->files.checkpoints.keep = keep;
+          },
+          "Besides after each epoch, for --resume: so many steps (100) or minutes (5min), or epoch for no others [5min]")
+      ->type_name("TEXT");
+  command->add_option("--keep", flags->files.checkpoints.keep, "Epochs of which the checkpoint is kept, in checkpoints/")
+      ->check(CLI::Range(0, 1000000))
+      ->capture_default_str();
+  command
+      ->add_option("--early-stopping", flags->files.early_stopping,
+                   "End after so many epochs without a better balanced accuracy on the validation part (--val-split); 0: never")
+      ->check(CLI::Range(0, 1000000));
+  command->add_flag(
+      "--find-lr", flags->find_lr,
+      "Instead of training: a range test of the learning rate, from 1e-6 to 10, written to find_lr.jsonl in --out");
   command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);
   command->footer(kExamples);
-  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+  command->callback([flags, command, &exit_code] { exit_code = run(*flags, *command); });
 }
 
 }  // namespace heft::cli

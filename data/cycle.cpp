@@ -21,8 +21,7 @@ Batch Cycle::next() {
 void Cycle::seek(std::uint64_t batches) {
   const auto size = static_cast<std::uint64_t>(loader_.size());
   at_.reset();
-  loader_.set_epoch(batches / size);
-  for (std::uint64_t i = 0; i < batches % size; ++i) next();
+  loader_.set_epoch(batches / size, static_cast<std::int64_t>(batches % size));
 }
 
 }  // namespace heft::data

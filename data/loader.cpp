@@ -18,15 +18,17 @@ namespace heft::data {
 // slots in order. A number is handed out only when its slot is free, which bounds the memory.
 class Loader::Epoch {
  public:
-  Epoch(DatasetPtr dataset, const LoaderOptions& options, std::uint64_t number, std::int64_t batches,
+  Epoch(DatasetPtr dataset, const LoaderOptions& options, std::uint64_t number, std::int64_t first, std::int64_t batches,
         std::vector<std::int64_t> positions)
       : dataset_(std::move(dataset)),
         options_(options),
         number_(number),
         batches_(batches),
         positions_(std::move(positions)),
-        slots_(static_cast<std::size_t>(options.prefetch)) {
-    const auto threads = std::min<std::int64_t>({options_.workers, options_.prefetch, batches_});
+        slots_(static_cast<std::size_t>(options.prefetch)),
+        started_(first),
+        taken_(first) {
+    const auto threads = std::min<std::int64_t>({options_.workers, options_.prefetch, batches_ - first});
     try {
       for (std::int64_t i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
     } catch (...) {  // the machine has no more threads: end those that run before the queue goes
@@ -120,7 +122,7 @@ class Loader::Epoch {
   std::mutex mutex_;
   std::condition_variable space_, ready_;
   std::vector<Slot> slots_;
-  std::int64_t started_ = 0, taken_ = 0;
+  std::int64_t started_, taken_;
   bool stopped_ = false;
   std::vector<std::thread> workers_;
 };
@@ -152,6 +154,13 @@ std::int64_t Loader::size() const {
   return whole + (!options_.drop_last && options_.sampler.size % options_.batch_size != 0 ? 1 : 0);
 }
 
+void Loader::set_epoch(std::uint64_t epoch, std::int64_t after_batches) {
+  check(after_batches >= 0 && after_batches <= size(), "loader", "expected to start after 0 to {} batches; got {}", size(),
+        after_batches);
+  epoch_ = epoch;
+  after_batches_ = after_batches;
+}
+
 Loader::Iterator Loader::begin() {
   std::vector<std::int64_t> positions = options_.sampler.positions(options_.seed, epoch_);
   check(static_cast<std::int64_t>(positions.size()) == options_.sampler.size, "loader",
@@ -159,7 +168,8 @@ Loader::Iterator Loader::begin() {
   for (const std::int64_t position : positions)
     check(position >= 0 && position < dataset_->size(), "loader", "expected positions in [0, {}) from the sampler; got {}",
           dataset_->size(), position);
-  return Iterator(std::make_shared<Epoch>(dataset_, options_, epoch_++, size(), std::move(positions)));
+  return Iterator(
+      std::make_shared<Epoch>(dataset_, options_, epoch_++, std::exchange(after_batches_, 0), size(), std::move(positions)));
 }
 
 }  // namespace heft::data

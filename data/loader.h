@@ -64,9 +64,10 @@ class Loader {
 
   // Batches per epoch.
   std::int64_t size() const;
-  // The number of the epoch that the next begin() starts; 0 at first. Set it to resume a run.
+  // The number of the epoch that the next begin() starts; 0 at first. Set it to resume a run, within an epoch after so many of
+  // its batches, which are not prepared; the epoch after that has all of its own. Throws ValueError for more than size().
   std::uint64_t epoch() const { return epoch_; }
-  void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
+  void set_epoch(std::uint64_t epoch, std::int64_t after_batches = 0);
   const DatasetPtr& dataset() const { return dataset_; }
   const LoaderOptions& options() const { return options_; }
 
@@ -74,6 +75,7 @@ class Loader {
   DatasetPtr dataset_;
   LoaderOptions options_;
   std::uint64_t epoch_ = 0;
+  std::int64_t after_batches_ = 0;
 };
 
 }  // namespace heft::data

@@ -17,4 +17,11 @@ using Sink = std::function<void(const void* bytes, std::size_t count)>;
 void write_atomically(const std::string& path, const std::function<void(const Sink&)>& write);
 void write_atomically(const std::string& path, std::string_view text);
 
+// What has been written to `path` is on the disk when it returns. Throws DataError.
+void sync_file(const std::string& path);
+
+// A process that is killed leaves its temporary files. Removes those in `folder` (not in folders within it) that no living
+// process writes; of this one's, all: call it before anything is written there. Nothing happens where there is no folder.
+void remove_stale_temporaries(const std::string& folder);
+
 }  // namespace heft::train

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "data/cycle.h"
@@ -66,10 +68,17 @@ enum class ClassWeightsIn {
   exponent  // the authors' form: the losses themselves, so that they are tilted too: w = exp(q loss / lambda) / u, times q
 };
 
+// An epoch that is not over, between two steps.
+struct EpochPart {
+  std::int64_t batches = 0;                 // of the loader, that it has had; 0: it has not begun
+  std::map<std::string, Tensor> sums = {};  // what its report is made of so far
+};
+
 struct FitOptions {
   int epochs = 10;
-  int first_epoch = 1;  // beyond 1 where a run is resumed
-  Loss loss = nullptr;  // null: cross entropy
+  int first_epoch = 1;                              // beyond 1 where a run is resumed
+  std::shared_ptr<const EpochPart> part = nullptr;  // of first_epoch, where a run is resumed within it; null: it begins
+  Loss loss = nullptr;                              // null: cross entropy
   // Of the evaluations, for a loss that belongs in training alone (margins, logit adjustment). Null: `loss`.
   Loss evaluation_loss = nullptr;
   // In training, in the place of `loss`: for a loss that needs more of the batch than its labels, such as the samples' indices.
@@ -91,14 +100,21 @@ struct FitOptions {
   // Evaluated after each epoch, normalised as the loader does it.
   data::DatasetPtr test = nullptr;
   data::DatasetPtr validation = nullptr;
-  // Called before an epoch with its number, 1 and on; the network may be run here, and is in training mode afterwards.
+  // Called before an epoch with its number, 1 and on, but not where it is resumed; the network may be run here, and is in
+  // training mode afterwards.
   std::function<void(int epoch)> before_epoch = nullptr;
   // Called after each batch, in this order, and after each epoch.
   std::function<void(const BatchReport&)> on_batch = nullptr;
   std::function<void(const StepReport&)> on_step = nullptr;
   std::function<void(const EpochReport&)> on_epoch = nullptr;
+  // Asked after that; true makes the epoch the run's last.
+  std::function<bool(const EpochReport&)> enough = nullptr;
   // Asked after each step; true ends the run there, within the epoch.
   std::function<bool()> stop = nullptr;
+  // Called after a step where checkpoint_due says so, and where the run is stopped: with a state of the network, the optimizer
+  // and the random numbers that is taken here, first_epoch = epoch and `part`, fit() goes on bit for bit.
+  std::function<void(int epoch, const EpochPart& part)> on_checkpoint = nullptr;
+  std::function<bool(const StepReport&)> checkpoint_due = nullptr;
 };
 
 struct FitResult {
@@ -106,7 +122,8 @@ struct FitResult {
   bool stopped = false;
 };
 
-// Leaves `net` in training mode. Epoch e has the batches of loader epoch e - 1, so a resumed run sees those it would have.
+// Leaves `net` in training mode. Epoch e has the batches of loader epoch e - 1, so a resumed run sees those it would have. What
+// a step is does not depend on where a run was resumed: `accumulate` batches from the start of the epoch.
 // Throws ValueError naming a bad option, and NumericError where a loss, or the mean loss of an evaluation, is not finite:
 // the run has diverged.
 FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const FitOptions& options = {});

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "core/tensor.h"
@@ -27,7 +29,7 @@ struct HardSample {
 };
 
 // What the training pass itself computes, so it costs no evaluation: losses and predictions are those of the moment at which
-// the sample's batch came. Margins are those since the object was made: a resumed run begins them anew.
+// the sample's batch came. Margins are those since the object was made, or since that from which a state was taken.
 class HardSamples {
  public:
   // Keeps `count` of each kind; indices lie in [0, source_size).
@@ -35,10 +37,16 @@ class HardSamples {
   // images: f32 (N, C, H, W), of which the sample is number i. Its pixels are filled in here.
   void add(HardSample sample, const Tensor& images, std::int64_t i);
   void begin_epoch();
+  std::int64_t source_size() const { return static_cast<std::int64_t>(margins_.size()); }
 
   // Of this epoch, each sample once.
   const std::vector<HardSample>& hardest() const { return hardest_; }    // largest loss first
   const std::vector<HardSample>& suspects() const { return suspects_; }  // lowest margin first, all below 0
+
+  // "margins", "seen", and the lists. load_state throws ValueError naming what does not fit, and changes nothing then; labels
+  // lie in [0, classes).
+  std::map<std::string, Tensor> state() const;
+  void load_state(const std::map<std::string, Tensor>& state, std::int64_t classes);
 
  private:
   std::vector<std::uint8_t> pixels(const Tensor& images, std::int64_t i) const;

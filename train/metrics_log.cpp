@@ -63,4 +63,6 @@ void LineLog::add(const std::string& line) {
   check<DataError>(file_.good(), "metrics_log", "expected to append to {}; the system refused", path_);
 }
 
+void LineLog::sync() { sync_file(path_); }
+
 }  // namespace heft::train

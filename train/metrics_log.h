@@ -22,6 +22,8 @@ class LineLog {
   // cannot be written or has fewer lines.
   explicit LineLog(const std::string& path, std::int64_t keep = 0);
   void add(const std::string& line);
+  // What was added is on the disk when it returns.
+  void sync();
 
  private:
   std::string path_;
@@ -33,6 +35,7 @@ class MetricsLog {
   // As LineLog; a line is an epoch.
   explicit MetricsLog(const std::string& path, int keep = 0) : lines_(path, keep) {}
   void add(const EpochReport& report) { lines_.add(metrics_line(report)); }
+  void sync() { lines_.sync(); }
 
  private:
   LineLog lines_;

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
+#include <limits>
 
 namespace heft::train::record {
 namespace {
@@ -17,6 +19,20 @@ std::string hex(const std::vector<std::uint8_t>& bytes) {
     digits += kDigits[byte & 15];
   }
   return digits;
+}
+
+// Of a line that may be anything: past all others where there is no such number.
+std::int64_t number(const Json& line, const char* name) {
+  const auto found = line.is_object() ? line.find(name) : line.end();
+  return found != line.end() && found->is_number_integer() ? found->get<std::int64_t>()
+                                                           : std::numeric_limits<std::int64_t>::max();
+}
+
+std::int64_t lines_while(const std::string& path, const std::function<bool(const Json&)>& keep) {
+  std::ifstream file(path);
+  std::int64_t count = 0;
+  for (std::string line; std::getline(file, line) && keep(Json::parse(line, nullptr, false));) ++count;
+  return count;
 }
 
 }  // namespace
@@ -57,14 +73,14 @@ Json to_json(const data::ConfusionMatrix& confusion) {
 }
 
 std::int64_t lines_before(const std::string& path, int epoch) {
-  std::ifstream file(path);
-  std::int64_t count = 0;
-  for (std::string line; std::getline(file, line); ++count) {
-    const Json json = Json::parse(line, nullptr, false);
-    const auto of = json.is_object() ? json.find("epoch") : json.end();
-    if (of == json.end() || !of->is_number_integer() || of->get<int>() >= epoch) break;
-  }
-  return count;
+  return lines_while(path, [epoch](const Json& line) { return number(line, "epoch") < epoch; });
+}
+
+std::int64_t lines_until(const std::string& path, int epoch, std::int64_t step) {
+  return lines_while(path, [=](const Json& line) {
+    const std::int64_t of = number(line, "epoch");
+    return of < epoch || (of == epoch && number(line, "step") <= step);
+  });
 }
 
 }  // namespace heft::train::record

@@ -24,11 +24,6 @@ constexpr std::int64_t kMostLines = 2000;
 
 std::string path_in(const std::string& folder, const char* name) { return (std::filesystem::path(folder) / name).string(); }
 
-LineLog continued(const std::string& folder, const char* name, const RecorderOptions& options) {
-  const std::string path = path_in(folder, name);
-  return LineLog(path, record::lines_before(path, options.first_epoch));
-}
-
 RecorderOptions checked(const RecorderOptions& options) {
   check(options.first_epoch >= 1, kOp, "expected first_epoch >= 1; got {}", options.first_epoch);
   check(options.every >= 1, kOp, "expected every >= 1; got {}", options.every);
@@ -78,7 +73,9 @@ Scalars epoch_scalars(const EpochReport& report, double weighted_loss) {
   return scalars;
 }
 
+// Steps of the run that its files know of: where there is no state, those before the first epoch.
 std::int64_t steps_before(const data::Loader& batches, const RecorderOptions& options) {
+  if (!options.state.empty()) return static_cast<std::int64_t>(optim::take_number(options.state, "step", kOp));
   return (batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1);
 }
 
@@ -99,12 +96,16 @@ Recorder::Recorder(std::string folder, const data::Loader& batches, const Record
       options_(checked(options)),
       classes_(batches.dataset()->class_names()),
       class_counts_(data::class_counts(batches.dataset())),
-      steps_(continued(folder_, kSteps, options_)),
-      snapshots_(continued(folder_, kSnapshots, options_)),
-      events_(path_in(folder_, kEvents), steps_before(batches, options_)),
+      step_(steps_before(batches, options_)),
+      steps_(path_in(folder_, kSteps), record::lines_until(path_in(folder_, kSteps), options_.first_epoch, step_)),
+      snapshots_(path_in(folder_, kSnapshots), record::lines_before(path_in(folder_, kSnapshots), options_.first_epoch)),
+      // Readers forget the step that they are told and later ones.
+      events_(path_in(folder_, kEvents), step_ > 0 ? step_ + 1 : 0),
       hard_(options.samples, batches.dataset()->source_size(), batches.options().normalize),
-      epoch_(no_sums()),
-      step_(steps_before(batches, options_)) {}
+      epoch_(no_sums()) {
+  if (!options_.state.empty()) load_state(options_.state);
+  options_.state = {};
+}
 
 Recorder::Sums Recorder::no_sums() const {
   return {.weight_by_class = std::vector<double>(class_counts_.size()),

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,10 @@
 namespace heft::train {
 
 struct RecorderOptions {
-  int first_epoch = 1;     // beyond 1 the files of the folder are continued after epoch first_epoch - 1
+  int first_epoch = 1;  // beyond 1 the files of the folder are continued after epoch first_epoch - 1
+  // Recorder::state() of the run that is resumed, perhaps within first_epoch; without one what is gathered over epochs
+  // (margins) begins anew, and what is gathered over an epoch is of the rest of it.
+  std::map<std::string, Tensor> state = {};
   std::int64_t every = 1;  // steps from one line of steps.jsonl to the next
   int accumulate = 1;      // FitOptions::accumulate
   int samples = 24;        // of each list in samples.json
@@ -46,10 +50,14 @@ void remove_records(const std::string& folder);
 // recorded run has the bits of one that is not.
 class Recorder {
  public:
-  // `folder` must exist. Throws ValueError naming the option, DataError where a file cannot be written.
+  // `folder` must exist. Throws ValueError naming the option or what is wrong with the state, DataError where a file cannot be
+  // written.
   Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options = {});
   void add(const BatchReport& report);
   void end_epoch(const EpochReport& report);
+
+  // What continues the records from here: after a whole step. Lines written so far are on the disk when it returns.
+  std::map<std::string, Tensor> state();
 
  private:
   // One step's samples, in the order of the reduction's weights.
@@ -68,6 +76,7 @@ class Recorder {
     std::vector<double> weight_by_class;
     std::vector<std::int64_t> count_by_class;
   };
+  void load_state(const std::map<std::string, Tensor>& state);
   void add_part(const BatchReport& report);
   void add_samples(const BatchReport& report);
   void finish_step(const BatchReport& report);
@@ -81,6 +90,7 @@ class Recorder {
   RecorderOptions options_;
   std::vector<std::string> classes_;
   std::vector<std::int64_t> class_counts_;
+  std::int64_t step_;  // of the run
   LineLog steps_, snapshots_;
   TensorBoardLog events_;
   HardSamples hard_;
@@ -88,7 +98,6 @@ class Recorder {
   Step open_;   // of which not all parts have come
   Step shown_;  // of the largest steps of this epoch, the last
   Sums epoch_;
-  std::int64_t step_;  // of the run
 };
 
 }  // namespace heft::train

@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "train/atomic_file.h"
+#include "train/checksum.h"
 
 namespace heft::train {
 namespace {
@@ -186,7 +187,24 @@ Tensor read_values(std::ifstream& file, const std::string& path, const Entry& en
   return values;
 }
 
+// Those of the header and of each tensor, of which the first holds; none where there is no checksum.
+std::vector<std::uint32_t> read_checksum(const std::string& path, std::string text,
+                                         const std::map<std::string, std::string>& metadata, std::size_t tensors) {
+  const auto entry = metadata.find(kChecksum);
+  if (entry == metadata.end()) return {};
+  const std::string zeros = checksum::no_digits(tensors);
+  const std::vector<std::uint32_t> sums = checksum::read_digits(entry->second);
+  const std::optional<std::size_t> at = checksum::find(text, zeros.size());
+  const bool is_one = sums.size() == tensors + 1 && at && text.compare(*at, zeros.size(), entry->second) == 0;
+  if (is_one) text.replace(*at, zeros.size(), zeros);
+  check<DataError>(is_one && checksum::of_header(text) == sums[0], kRead,
+                   "expected the header of {} that its checksum is of; the file is damaged there", path);
+  return sums;
+}
+
 void check_writable(const SafeTensors& contents) {
+  check<ValueError>(contents.metadata.count(kChecksum) == 0, kWrite, "expected metadata without {}, which is the file's own",
+                    kChecksum);
   check<ValueError>(contents.tensors.size() <= kMaxTensors, kWrite, "expected at most {} tensors; got {}", kMaxTensors,
                     contents.tensors.size());
   for (const auto& [name, tensor] : contents.tensors) {
@@ -208,6 +226,7 @@ void write_safetensors(const std::string& path, const SafeTensors& contents) {
                    [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
   Json header = Json::object();
   if (!contents.metadata.empty()) header[kMetadata] = contents.metadata;
+  if (contents.checksummed) header[kMetadata][kChecksum] = checksum::no_digits(sorted.size());
   Extent offset = 0;
   const auto bytes_of = [](const Tensor& t) { return static_cast<Extent>(t.numel()) * size_of(t.dtype()); };
   for (const auto& [name, tensor] : sorted) {
@@ -227,6 +246,12 @@ void write_safetensors(const std::string& path, const SafeTensors& contents) {
   check<ValueError>(text.size() <= kMaxHeaderBytes, kWrite, "expected a header of at most {} bytes; it has {}", kMaxHeaderBytes,
                     text.size());
   const Extent length = text.size();
+  if (contents.checksummed) {
+    std::vector<std::uint32_t> sums{checksum::of_header(text)};
+    for (const auto& [name, tensor] : sorted) sums.push_back(checksum::of(tensor.raw(), bytes_of(tensor)));
+    const std::string digits = checksum::digits(sums);
+    text.replace(checksum::find(text, digits.size()).value(), digits.size(), digits);
+  }
   write_atomically(path, [&](const Sink& sink) {
     sink(&length, sizeof length);
     sink(text.data(), text.size());
@@ -256,8 +281,16 @@ SafeTensors read_safetensors(const std::string& path) {
   const Json header = parse_header(path, text);
   SafeTensors contents;
   contents.metadata = read_metadata(path, header);
-  for (const Entry& entry : read_entries(path, header, size - sizeof length - length))
-    contents.tensors[entry.name] = read_values(file, path, entry);
+  const std::vector<Entry> entries = read_entries(path, header, size - sizeof length - length);
+  const std::vector<std::uint32_t> sums = read_checksum(path, text, contents.metadata, entries.size());
+  contents.checksummed = !sums.empty();
+  contents.metadata.erase(kChecksum);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    Tensor& values = contents.tensors[entries[i].name] = read_values(file, path, entries[i]);
+    check<DataError>(sums.empty() || checksum::of(values.raw(), entries[i].end - entries[i].begin) == sums[i + 1], kRead,
+                     "{}: tensor {}: expected the values that its checksum is of; the file is damaged there", path,
+                     quoted(entries[i].name));
+  }
   return contents;
 }
 

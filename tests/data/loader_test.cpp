@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <numeric>
+#include <span>
 #include <thread>
 
 #include "core/error.h"
@@ -98,6 +99,42 @@ TEST_CASE("loader: the order depends on seed and epoch, not on the workers", "[d
   other = Loader(uneven(200), {.batch_size = 16, .shuffle = true, .seed = 7});
   other.set_epoch(1);
   CHECK(pass(other) == second);
+}
+
+TEST_CASE("loader: an epoch from within is the rest of it, and nothing else is prepared", "[data][loader]") {
+  std::atomic<int> fetched{0};
+  const DatasetPtr counted = heft::data::map(numbered(100), [&fetched](Sample sample) {
+    ++fetched;
+    return sample;
+  });
+  const auto noisy = [](Batch& batch, std::span<const heft::RandomKey> keys) {
+    batch.labels = Tensor::full(batch.labels.shape(), static_cast<double>(keys[0].stream % 1000), heft::DType::i64);
+  };
+  using Rows = std::vector<std::vector<double>>;
+  const auto rest = [](Loader& loader) {
+    Rows rows;
+    for (const Batch& batch : loader) {
+      rows.push_back(batch.indices.to_vector<double>());
+      rows.push_back(batch.labels.to_vector<double>());
+    }
+    return rows;
+  };
+  for (const int workers : {0, 1, 3}) {
+    const LoaderOptions options{.batch_size = 16, .shuffle = true, .seed = 3, .workers = workers, .augment = noisy};
+    Loader whole(counted, options), part(counted, options);
+    whole.set_epoch(5);
+    const Rows all = rest(whole), next = rest(whole);
+    for (std::int64_t at = 0; at <= whole.size(); ++at) {
+      part.set_epoch(5, at);
+      fetched = 0;
+      CHECK(rest(part) == Rows(all.begin() + 2 * at, all.end()));
+      CHECK(fetched == std::max<std::int64_t>(0, 100 - 16 * at));
+      CHECK(part.epoch() == 6);
+      CHECK(rest(part) == next);
+    }
+    CHECK(contains(message_of<heft::ValueError>([&] { part.set_epoch(0, 8); }), "0 to 7 batches; got 8"));
+    CHECK_THROWS_AS(part.set_epoch(0, -1), heft::ValueError);
+  }
 }
 
 TEST_CASE("loader: leaving the loop early stops the workers", "[data][loader]") {

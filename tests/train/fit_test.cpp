@@ -210,14 +210,14 @@ TEST_CASE("save_run: a resumed run gives the bits of one that was never interrup
   manual_seed(11);
   next_random_key();
   const RandomState random = random_state();
-  train::save_run(folder.file("run"), *first, opt_first, 2, {{"note", "x"}});
+  train::save_run(folder.file("run"), *first, opt_first, {.epochs = 2, .metadata = {{"note", "x"}}});
 
   const ModulePtr second = small_net();
   optim::ABSGD opt_second(second->parameters(), {.lr = 0.3});
   data::Loader batches_second = small_loader(dataset);
-  const train::LoadedRun run = train::load_run(folder.file("run"), *second, opt_second);
+  const train::RunState run = train::load_run(folder.file("run"), *second, opt_second);
   CHECK(run.epochs == 2);
-  CHECK(run.metadata.at("note") == "x");
+  CHECK(run.metadata == std::map<std::string, std::string>{{"note", "x"}});
   CHECK(random_state().seed == random.seed);
   CHECK(random_state().next == random.next);
   FitOptions rest = options;
@@ -238,11 +238,11 @@ TEST_CASE("load_run and load_model: what does not fit is a DataError that names 
   const ModulePtr net = small_net();
   optim::SGD opt(net->parameters(), {.momentum = 0.9});
   train::save_model(folder.file("model"), *net, {{"model", "mlp"}});
-  train::save_run(folder.file("run"), *net, opt, 1);
+  train::save_run(folder.file("run"), *net, opt, {.epochs = 1});
 
   const ModulePtr other = models::mlp({.inputs = 5, .hidden = {16}, .classes = 4});
   optim::SGD other_opt(other->parameters());
-  CHECK(contains(message_of<DataError>([&] { train::load_run(folder.file("model"), *net, opt); }), "run.epochs"));
+  CHECK(contains(message_of<DataError>([&] { train::load_run(folder.file("model"), *net, opt); }), "heft.run"));
   CHECK(contains(message_of<DataError>([&] { train::load_run(folder.file("run"), *other, other_opt); }), folder.file("run")));
   CHECK(contains(message_of<DataError>([&] { train::load_model(folder.file("model"), *other); }), "fc1.weight"));
 

@@ -430,7 +430,7 @@ TEST_CASE("prepare: truncated_gce prunes when its recipe says, and its memory go
   straight.fit.on_epoch = [&](const train::EpochReport& report) {
     pruned.push_back(straight.memory->pruned());
     if (report.epoch == 6)
-      train::save_run(folder.file("run"), *straight.net, *straight.optimizer, 6, {}, straight.memory->state());
+      train::save_run(folder.file("run"), *straight.net, *straight.optimizer, {.epochs = 6, .loss = straight.memory->state()});
   };
   const train::FitResult result = train::fit(*straight.net, *straight.optimizer, *straight.loader, straight.fit);
   CHECK(std::vector<std::int64_t>(pruned.begin(), pruned.begin() + 4) == std::vector<std::int64_t>(4, 0));
@@ -442,8 +442,8 @@ TEST_CASE("prepare: truncated_gce prunes when its recipe says, and its memory go
   CHECK(result.epochs.back().test->accuracy > 0.8);
 
   train::Setup resumed = train::prepare(recipe);
-  const train::LoadedRun run = train::load_run(folder.file("run"), *resumed.net, *resumed.optimizer);
-  resumed.memory->load_state(run.loss_state);
+  const train::RunState run = train::load_run(folder.file("run"), *resumed.net, *resumed.optimizer);
+  resumed.memory->load_state(run.loss);
   CHECK(resumed.memory->pruned() == pruned[5]);
   resumed.fit.first_epoch = 7;
   train::fit(*resumed.net, *resumed.optimizer, *resumed.loader, resumed.fit);

@@ -1,0 +1,109 @@
+#include "cli/resume.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "core/check.h"
+#include "core/parallel.h"
+#include "train/checkpoints.h"
+#include "train/recipe_text.h"
+#include "train/run_state.h"
+
+namespace heft::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kOp = "train";
+constexpr int kMostThreads = 4096;  // as --threads
+constexpr const char *kRecipe = "recipe", *kThreads = "threads", *kData = "training_data", *kEarlyStopping = "early_stopping";
+
+const std::string& entry(const ResumedRun& run, const char* name) {
+  const auto found = run.metadata.find(name);
+  check<DataError>(found != run.metadata.end(), kOp,
+                   "expected '{}' in the metadata of {}, as heft train writes it; there is none", name, run.state);
+  return found->second;
+}
+
+int count(const ResumedRun& run, const char* name) {
+  int value = -1;
+  check<DataError>(CLI::detail::lexical_cast(entry(run, name), value) && value >= 0, kOp,
+                   "expected a count as '{}' in the metadata of {}; got '{}'", name, run.state, entry(run, name));
+  return value;
+}
+
+std::string data_text(const train::Setup& setup) {
+  return fmt::format("{} images, by class {}", setup.data.train->size(), fmt::join(setup.data.class_counts, ", "));
+}
+
+// What may differ: how long the run is, and where its data are now.
+void copy_what_may_differ(const train::Recipe& from, train::Recipe& to) {
+  to.epochs = from.epochs;
+  to.data.dir = from.data.dir;
+}
+
+}  // namespace
+
+ResumedRun find_run(const std::string& path) {
+  ResumedRun run{.folder = path, .state = train::newest_state(path), .metadata = {}};
+  if (fs::is_regular_file(path)) {
+    run.state = path;
+    const fs::path within = fs::path(path).parent_path();
+    run.folder = (within.filename() == "checkpoints" ? within.parent_path() : within).string();
+    if (run.folder.empty()) run.folder = ".";
+  }
+  try {
+    run.metadata = train::read_run_metadata(run.state);
+  } catch (const DataError& error) {
+    const std::string other = train::last_kept(run.folder);
+    if (other.empty() || fs::weakly_canonical(other) == fs::weakly_canonical(run.state)) throw;
+    fail<DataError>(kOp, "expected a checkpoint to go on from; {}. The one of the last epoch that was kept: --resume {}",
+                    error.what(), other);
+  }
+  return run;
+}
+
+std::map<std::string, std::string> run_metadata(const train::Setup& setup, int early_stopping) {
+  return {{kRecipe, train::recipe_text(setup.recipe)},
+          {kThreads, std::to_string(num_threads())},
+          {kData, data_text(setup)},
+          {kEarlyStopping, std::to_string(early_stopping)}};
+}
+
+int early_stopping_of(const ResumedRun& run) { return count(run, kEarlyStopping); }
+
+void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe) {
+  const train::Recipe begun = train::read_recipe(entry(run, kRecipe), run.state);
+  const CLI::Option* threads = command.get_option("--threads");
+  for (CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 || option == threads) continue;
+    recipe = begun;
+    option->run_callback();
+    copy_what_may_differ(begun, recipe);
+    const std::string difference = train::difference(recipe, begun);
+    check(difference.empty(), kOp,
+          "expected --resume with no flag that says another thing than the run in {}; got {}, which makes {}", run.folder,
+          option->get_name(), difference);
+  }
+  recipe = begun;
+  for (const char* name : {"--epochs", "--data-dir"})
+    if (CLI::Option* option = command.get_option(name); option->count() > 0) option->run_callback();
+  const int before = count(run, kThreads);
+  check<DataError>(before >= 1 && before <= kMostThreads, kOp, "expected 1 to {} threads in the metadata of {}; got {}",
+                   kMostThreads, run.state, before);
+  if (threads->count() == 0) set_num_threads(before);
+  else if (num_threads() != before)
+    std::cerr << fmt::format("heft: the run had {} threads; with {} its numbers may differ in the last digits\n", before,
+                             num_threads());
+}
+
+void check_same_data(const ResumedRun& run, const train::Setup& setup) {
+  const std::string& before = entry(run, kData);
+  check<DataError>(before == data_text(setup), kOp, "expected the training data that the run in {} began with ({}); got {}",
+                   run.folder, before, data_text(setup));
+}
+
+}  // namespace heft::cli

@@ -1,0 +1,103 @@
+#include "cli/run_files.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "core/check.h"
+#include "train/atomic_file.h"
+
+namespace heft::cli {
+
+RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed,
+                   const RunFilesOptions& options, std::map<std::string, std::string> model_metadata)
+    : folder_(std::move(folder)),
+      setup_(setup),
+      model_metadata_(std::move(model_metadata)),
+      checkpoints_(folder_, options.checkpoints),
+      patience_(options.early_stopping.value_or(resumed ? early_stopping_of(*resumed) : 0)) {
+  check(patience_ == 0 || setup.data.validation != nullptr, "train",
+        "expected --early-stopping with images to judge by, --val-split above 0; got none");
+  std::filesystem::create_directories(folder_);
+  train::remove_stale_temporaries(folder_);
+  train::remove_stale_temporaries(file("checkpoints"));
+  train::RunState before;
+  if (resumed) before = load(*resumed);
+  else begin_anew();
+  run_metadata_ = run_metadata(setup, patience_);
+  train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
+  metrics_.emplace(file("metrics.jsonl"), before.epochs);
+  // A run that began without records goes on without: half of them would be wrong.
+  if (options.record && !(resumed && before.records.empty()))
+    recorder_.emplace(folder_, *setup.loader,
+                      train::RecorderOptions{.first_epoch = before.epochs + 1,
+                                             .state = before.records,
+                                             .every = train::default_every(setup.loader->size(), setup.recipe.epochs),
+                                             .accumulate = setup.fit.accumulate});
+  setup.fit.first_epoch = before.epochs + 1;
+  setup.fit.part = before.part;
+  bind();
+}
+
+train::RunState RunFiles::load(const ResumedRun& run) {
+  check_same_data(run, setup_);
+  train::RunState state = train::load_run(run.state, *setup_.net, *setup_.optimizer);
+  check<ValueError>(state.epochs < setup_.recipe.epochs, "train",
+                    "expected --epochs beyond the {} that the run in {} has; got {}", state.epochs, folder_,
+                    setup_.recipe.epochs);
+  if (setup_.memory) setup_.memory->load_state(state.loss);
+  best_.load_state(state.best);
+  check(!is_over(state.epochs), "train",
+        "expected a run that has not ended; that in {} ended early after epoch {}: more --early-stopping than {} goes on",
+        folder_, state.epochs, patience_);
+  return state;
+}
+
+// What is there is of another run.
+void RunFiles::begin_anew() const {
+  train::remove_checkpoints(folder_);
+  train::remove_records(folder_);
+  for (const char* name : {"model.safetensors", "best.safetensors"}) std::filesystem::remove(file(name));
+}
+
+void RunFiles::bind() {
+  train::FitOptions& fit = setup_.fit;
+  if (recorder_) fit.on_batch = [this](const train::BatchReport& report) { recorder_->add(report); };
+  fit.checkpoint_due = [this](const train::StepReport&) { return checkpoints_.due(); };
+  fit.on_checkpoint = [this](int epoch, const train::EpochPart& part) {
+    save(epoch - 1, std::make_shared<train::EpochPart>(part));
+  };
+  fit.enough = [this](const train::EpochReport& report) { return is_over(report.epoch); };
+}
+
+void RunFiles::end_epoch(const train::EpochReport& report) {
+  metrics_->add(report);
+  if (recorder_) recorder_->end_epoch(report);
+  if (best_.add(report)) {
+    std::map<std::string, std::string> metadata = model_metadata_;
+    metadata["epoch"] = std::to_string(report.epoch);
+    metadata[fmt::format("{}_balanced_accuracy", best_.which())] = fmt::format("{}", best_.balanced_accuracy());
+    train::save_model(file("best.safetensors"), *setup_.net, metadata);
+  }
+  // Before the state that says that all is done: a kill in between repeats the epoch, which gives the same weights.
+  if (report.epoch == setup_.recipe.epochs || is_over(report.epoch))
+    train::save_model(file("model.safetensors"), *setup_.net, model_metadata_);
+  save(report.epoch, nullptr);
+}
+
+void RunFiles::save(int epochs, std::shared_ptr<const train::EpochPart> part) {
+  using State = std::map<std::string, Tensor>;
+  metrics_->sync();
+  checkpoints_.save(*setup_.net, *setup_.optimizer,
+                    {.epochs = epochs,
+                     .part = std::move(part),
+                     .metadata = run_metadata_,
+                     .loss = setup_.memory ? setup_.memory->state() : State{},
+                     .records = recorder_ ? recorder_->state() : State{},
+                     .best = best_.state()});
+}
+
+std::string RunFiles::file(const char* name) const { return (std::filesystem::path(folder_) / name).string(); }
+
+}  // namespace heft::cli

@@ -1,0 +1,273 @@
+// heft train as a user interrupts it, or the machine: what --resume goes on with is what would have been.
+#ifdef HEFT_CLI_PATH
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/catch_compat.h"
+#include "tests/cli/program.h"
+#include "tests/train/blobs.h"
+#include "tests/train/files.h"
+#include "train/run_state.h"
+#include "train/safetensors.h"
+
+using heft::test::contains;
+using heft::test::heft_command;
+using heft::test::read_text;
+using heft::test::Result;
+using heft::test::TemporaryDirectory;
+using nlohmann::json;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Timings aside.
+std::vector<json> metrics_of(const std::string& run) {
+  std::vector<json> lines;
+  std::istringstream text(read_text(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(json::parse(line));
+    for (const char* key : {"seconds", "images_per_second"}) lines.back().erase(key);
+  }
+  return lines;
+}
+
+struct Blobs {
+  TemporaryDirectory folder;
+  Blobs() { heft::test::write_blobs(folder, {90, 80, 80, 70}, {10, 10, 10, 10}); }
+  std::string flags() const { return "--data idx --data-dir '" + folder.path() + "' --threads 1 --model mlp --batch-size 32 "; }
+  std::string run(const std::string& name) const { return folder.file(name); }
+  Result heft(const std::string& arguments) const { return heft_command(folder, arguments); }
+};
+
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> all;
+  std::istringstream stream(text);
+  for (std::string word; stream >> word;) all.push_back(word);
+  return all;
+}
+
+// The program as a child; the words of `arguments` have no spaces in them.
+pid_t start(const std::string& arguments) {
+  std::vector<std::string> all = words(arguments);
+  all.insert(all.begin(), HEFT_CLI_PATH);
+  std::vector<char*> pointers;
+  for (std::string& word : all) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  std::cout << std::flush;  // else the child would write it again
+  const pid_t child = fork();
+  if (child == 0) {
+    if (freopen("/dev/null", "w", stdout) == nullptr || freopen("/dev/null", "w", stderr) == nullptr) _exit(126);
+    execv(pointers[0], pointers.data());
+    _exit(127);
+  }
+  return child;
+}
+
+ino_t inode_of(const std::string& path) {
+  struct stat file = {};
+  return ::stat(path.c_str(), &file) == 0 ? file.st_ino : 0;
+}
+
+// Its status when it ends; before, `signal` is sent once `path` has been another file so many times.
+int status_after(pid_t child, const std::string& path, int signal, int changes = 1) {
+  int status = 0;
+  for (ino_t last = inode_of(path); changes > 0;) {
+    if (waitpid(child, &status, WNOHANG) == child) return status;
+    const ino_t now = inode_of(path);
+    changes -= now != last;
+    last = now;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  kill(child, signal);
+  waitpid(child, &status, 0);
+  return status;
+}
+
+std::int64_t batches_in(const std::string& state) {
+  return heft::train::read_safetensors(state).tensors.at("run.batches").item<std::int64_t>();
+}
+
+void check_same_run(const std::string& a, const std::string& b) {
+  CHECK(metrics_of(a) == metrics_of(b));
+  for (const char* file :
+       {"/model.safetensors", "/best.safetensors", "/steps.jsonl", "/snapshots.jsonl", "/samples.json", "/config.json"}) {
+    INFO(file);
+    CHECK(read_text(a + file) == read_text(b + file));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("heft train: 20 steps straight are 10, kill -9, and 10 more, bit for bit", "[cli][resume]") {
+  const Blobs data;
+  const std::string train = "train --data idx --data-dir " + data.folder.path() +
+                            " --threads 1 --model mlp --batch-size 32 --epochs 2 --optimizer absgd --lambda 2 "
+                            "--lambda-from-epoch 1 --class-weights deferred --class-weights-from-epoch 2 --augment crop-flip "
+                            "--checkpoint-every 10 --out ";
+  REQUIRE(data.heft(train + data.run("straight")).exit_code == 0);  // 2 epochs of 10 steps
+  const std::string state = data.run("killed") + "/state.safetensors";
+  const int status = status_after(start(train + data.run("killed")), state, SIGKILL);
+  REQUIRE(fs::exists(state));
+  if (WIFSIGNALED(status)) {  // else it was the faster one
+    const Result rest = data.heft("train --resume " + data.run("killed"));
+    INFO(rest.err);
+    REQUIRE((rest.exit_code == 0 || contains(rest.err, "beyond the 2")));  // killed after its last file
+  }
+  check_same_run(data.run("killed"), data.run("straight"));
+}
+
+TEST_CASE("heft train: killed again and again, within epochs and while it saves, it ends as if nothing had been",
+          "[cli][resume][slow]") {
+  const Blobs data;
+  const std::string method = GENERATE(
+      std::string("--optimizer absgd --lambda 2 --lambda-from-epoch 2 --class-weights deferred --class-weights-from-epoch 3 "
+                  "--augment crop-flip --val-split 0.1"),
+      std::string("--optimizer abadam --lambda-auto ess-epoch:0.5 --lambda-from-epoch 1 --accumulate 3 --noise symmetric:0.2"),
+      std::string("--reweight meta_weight_net --meta-per-class 26"),
+      std::string("--loss truncated_gce --loss-option from=0.3 --loss-option every=0.3"));
+  CAPTURE(method);
+  const std::string train = "train --data idx --data-dir " + data.folder.path() +
+                            " --threads 1 --model mlp --batch-size 32 --epochs 3 --checkpoint-every 1 " + method + " --out ";
+  const Result straight = data.heft(train + data.run("straight"));
+  INFO(straight.err);
+  REQUIRE(straight.exit_code == 0);
+  const std::string killed = data.run("killed"), state = killed + "/state.safetensors";
+  int kills = 0, within = 0;
+  std::string arguments = train + killed;
+  for (;;) {
+    const int status = status_after(start(arguments), state, SIGKILL, 1 + kills % 4);
+    if (WIFEXITED(status)) {
+      // 2: it was killed after its last file, and there was nothing left to do.
+      REQUIRE((WEXITSTATUS(status) == 0 || (WEXITSTATUS(status) == 2 && metrics_of(killed).size() == 3)));
+      break;
+    }
+    REQUIRE(++kills < 200);
+    within += batches_in(state) > 0;
+    arguments = "train --resume " + killed + " --checkpoint-every 1";
+  }
+  WARN(kills << " kills, " << within << " within an epoch");
+  CHECK(kills >= 2);
+  CHECK(within >= 1);
+  check_same_run(killed, data.run("straight"));
+  for (const fs::path& folder : {fs::path(killed), fs::path(killed) / "checkpoints"})
+    for (const auto& entry : fs::directory_iterator(folder)) CHECK_FALSE(contains(entry.path().string(), ".tmp-"));
+}
+
+TEST_CASE("heft train: TERM and Ctrl-C finish the step, save, and leave with 143 and 130", "[cli][resume]") {
+  const Blobs data;
+  const std::string train = "train " + data.flags() + "--epochs 100000 --lr-schedule constant --checkpoint-every ";
+  for (const auto& [signal, code] : {std::pair(SIGTERM, 143), std::pair(SIGINT, 130)}) {
+    const std::string run = data.run(std::to_string(signal)), state = run + "/state.safetensors";
+    // A state after the first steps says that it trains.
+    const int status = status_after(start("train --data idx --data-dir " + data.folder.path() +
+                                          " --threads 1 --model mlp --batch-size 16 --epochs 100000 --lr-schedule constant "
+                                          "--checkpoint-every 3 --out " +
+                                          run),
+                                    state, signal);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == code);
+    heft::train::SafeTensors saved = heft::train::read_safetensors(state);
+    const auto epochs = saved.tensors.at("run.epochs").item<std::int64_t>();
+    const Result more = data.heft("train --resume " + run + " --epochs " + std::to_string(epochs + 1));
+    INFO(more.err);
+    CHECK(more.exit_code == 0);
+    CHECK(metrics_of(run).size() == static_cast<std::size_t>(epochs + 1));
+  }
+}
+
+TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags that contradict it by name", "[cli][resume]") {
+  const Blobs data;
+  const std::string run = data.run("run");
+  REQUIRE(data.heft("train " + data.flags() + "--epochs 1 --optimizer absgd --lambda inf --lr 0.1 --out " + run).exit_code ==
+          0);
+  const auto refusal = [&](const std::string& arguments, int exit_code = 2) {
+    const Result result = data.heft("train " + arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == exit_code);
+    return result.err;
+  };
+  CHECK(contains(refusal("--resume " + run), "expected --epochs beyond the 1"));
+  CHECK(contains(refusal("--resume " + run + " --epochs 2 --lr 0.5"), "got --lr, which makes lr 0.5 instead of 0.1"));
+  CHECK(contains(refusal("--resume " + run + " --epochs 2 --seed 4"), "--seed"));
+  CHECK(contains(refusal("--resume " + run + " --epochs 2 --model lenet5"), "--model"));
+  CHECK(contains(refusal("--resume " + run + " --epochs 2 --lambda 5"), "lambda 5.0 instead of null"));
+  CHECK(contains(refusal("--resume " + data.run("none"), 3), "none"));
+  CHECK(contains(refusal("--resume --out " + data.run("none"), 3), "none"));
+
+  const Result more = data.heft("train --resume " + run + " --epochs 2 --lr 0.1 --threads 2");  // the same flag is none
+  CHECK(more.exit_code == 0);
+  CHECK(contains(more.err, "the run had 1 threads"));
+  CHECK(data.heft("train --resume --epochs 3 --out " + run).exit_code == 0);
+  const json config = json::parse(read_text(run + "/config.json"));
+  CHECK(config["epochs"] == 3);
+  CHECK(config["optimizer"] == "absgd");
+  CHECK(config["lambda"].is_null());  // infinity
+  CHECK(metrics_of(run).size() == 3);
+
+  // From the checkpoint of an epoch, which is what is left where a disk damages the newest.
+  std::string bytes = read_text(run + "/state.safetensors");
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  data.folder.write("run/state.safetensors", bytes);
+  const std::string kept = run + "/checkpoints/epoch-0003.safetensors";
+  CHECK(contains(refusal("--resume " + run + " --epochs 4", 3), "--resume " + kept));
+  CHECK(data.heft("train --resume " + kept + " --epochs 4").exit_code == 0);
+  CHECK(metrics_of(run).size() == 4);
+  CHECK_FALSE(fs::exists(kept));
+
+  data.folder.write("train-labels-idx1-ubyte", heft::test::idx_bytes({320}, std::string(89, '\0') + std::string(81, '\1') +
+                                                                                std::string(80, '\2') + std::string(70, '\3')));
+  CHECK(contains(refusal("--resume " + run + " --epochs 5", 3), "320 images, by class 90, 80, 80, 70"));
+}
+
+TEST_CASE("heft train: --early-stopping ends a run whose validation part no longer gains", "[cli][resume]") {
+  const Blobs data;
+  const std::string run = data.run("run");
+  // With lr this small nothing is learnt, so that the first epoch stays the best.
+  const std::string train = "train " + data.flags() + "--lr 1e-12 --weight-decay 0 --lr-schedule constant --val-split 0.2 ";
+  const Result ended = data.heft(train + "--epochs 9 --early-stopping 3 --out " + run);
+  REQUIRE(ended.exit_code == 0);
+  CHECK(metrics_of(run).size() == 4);
+  CHECK(contains(ended.out, "ended after epoch 4: no better one since epoch 1"));
+  CHECK(contains(ended.out, "epoch 1, "));
+  CHECK(contains(ended.out, "on the validation set"));
+  const auto best = heft::train::read_safetensors(run + "/best.safetensors").metadata;
+  CHECK(best.at("epoch") == "1");
+  CHECK(best.count("validation_balanced_accuracy") == 1);
+
+  CHECK(contains(data.heft("train --resume " + run).err, "ended early after epoch 4"));
+  CHECK(data.heft("train --resume " + run + " --early-stopping 5").exit_code == 0);
+  CHECK(metrics_of(run).size() == 6);
+  CHECK(data.heft("train --resume " + run + " --early-stopping 0").exit_code == 0);
+  CHECK(metrics_of(run).size() == 9);
+
+  const Result blind = data.heft("train " + data.flags() + "--early-stopping 3 --out " + data.run("blind"));
+  CHECK(blind.exit_code == 2);
+  CHECK(contains(blind.err, "--val-split"));
+}
+
+TEST_CASE("heft train: --find-lr prints a rate to try and records the test", "[cli][find_lr]") {
+  const Blobs data;
+  const std::string run = data.run("run");
+  const Result found = data.heft("train " + data.flags() + "--find-lr --out " + run);
+  INFO(found.err);
+  REQUIRE(found.exit_code == 0);
+  CHECK(contains(found.out, "try --lr "));
+  CHECK(fs::exists(run + "/find_lr.jsonl"));
+  CHECK_FALSE(fs::exists(run + "/state.safetensors"));
+  const json first = json::parse(read_text(run + "/find_lr.jsonl").substr(0, read_text(run + "/find_lr.jsonl").find('\n')));
+  CHECK(first["lr"] == 1e-6);
+  CHECK(data.heft("train --find-lr --resume " + run).exit_code == 2);
+}
+
+#endif

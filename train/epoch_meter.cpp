@@ -1,0 +1,149 @@
+#include "train/epoch_meter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/check.h"
+#include "core/ops.h"
+#include "optim/exponential_weights.h"
+
+namespace heft::train {
+namespace {
+
+constexpr const char* kOp = "fit";
+
+// Shares of the predictions and of the labels that one class has, beyond which every prediction is called the same.
+constexpr double kAllOneClass = 0.999, kMixedLabels = 0.9;
+
+std::optional<std::int64_t> only_class(const std::vector<std::int64_t>& predicted, const std::vector<std::int64_t>& labels) {
+  const auto top = std::max_element(predicted.begin(), predicted.end());
+  const double all = static_cast<double>(std::accumulate(predicted.begin(), predicted.end(), std::int64_t{0}));
+  const double largest = static_cast<double>(*std::max_element(labels.begin(), labels.end()));
+  if (all == 0 || static_cast<double>(*top) < kAllOneClass * all || largest > kMixedLabels * all) return {};
+  return top - predicted.begin();
+}
+
+using Sums = std::map<std::string, Tensor>;
+
+// Counts are whole and far below 2^53.
+std::int64_t take_count(const Sums& sums, const std::string& name) {
+  const double count = optim::take_number(sums, name, kOp);
+  check(count >= 0 && count < 0x1p53 && count == std::floor(count), kOp, "expected a count as '{}' of an epoch's sums; got {}",
+        name, count);
+  return static_cast<std::int64_t>(count);
+}
+
+std::vector<std::int64_t> take_counts(const Sums& sums, const std::string& name, std::size_t classes) {
+  const auto found = sums.find(name);
+  check(found != sums.end() && found->second.dtype() == DType::i64 &&
+            found->second.shape() == Shape{static_cast<std::int64_t>(classes)},
+        kOp, "expected {} counts as '{}' of an epoch's sums; there are none such", classes, name);
+  return found->second.to_vector<std::int64_t>();
+}
+
+}  // namespace
+
+std::optional<std::int64_t> collapsed_to(const data::ConfusionMatrix& confusion) {
+  std::vector<std::int64_t> predicted(static_cast<std::size_t>(confusion.classes())), labels;
+  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+    labels.push_back(confusion.support(c));
+    for (std::int64_t p = 0; p < confusion.classes(); ++p) predicted[static_cast<std::size_t>(p)] += confusion.count(c, p);
+  }
+  return only_class(predicted, labels);
+}
+
+EpochMeter::EpochMeter(const EpochReport& report, std::int64_t batches, std::int64_t classes)
+    : report_(report), batches_(batches), predicted_(static_cast<std::size_t>(classes)), labels_(predicted_) {}
+
+EpochMeter::EpochMeter(int epoch, const EpochPart& part, std::int64_t batches, std::int64_t classes)
+    : EpochMeter(EpochReport{.epoch = epoch}, batches, classes) {
+  const Sums& sums = part.sums;
+  seen_ = part.batches;
+  report_.lambda = optim::take_number(sums, "lambda", kOp);
+  report_.lr = optim::take_number(sums, "lr", kOp);
+  report_.class_weighted = take_count(sums, "class_weighted") != 0;
+  report_.images = take_count(sums, "images");
+  seconds_before_ = optim::take_number(sums, "seconds", kOp);
+  loss_sum_ = optim::take_number(sums, "loss", kOp);
+  effective_ = optim::take_number(sums, "effective", kOp);
+  steps_ = take_count(sums, "steps");
+  correct_ = take_count(sums, "correct");
+  clamped_ = take_count(sums, "clamped");
+  flipped_ = take_count(sums, "flipped");
+  memorised_ = take_count(sums, "memorised");
+  predicted_ = take_counts(sums, "predicted", predicted_.size());
+  labels_ = take_counts(sums, "labels", labels_.size());
+  check(report_.images > 0 && steps_ > 0, kOp, "expected images and steps in an epoch that goes on; got {} and {}",
+        report_.images, steps_);
+  report_.effective_share = effective_ / static_cast<double>(steps_);
+  report_.lambda_clamped = static_cast<double>(clamped_) / static_cast<double>(steps_);
+  describe();
+}
+
+EpochPart EpochMeter::part() const {
+  const auto count = [](std::int64_t n) { return optim::number(static_cast<double>(n)); };
+  return {.batches = seen_,
+          .sums = {{"lambda", optim::number(report_.lambda)},
+                   {"lr", optim::number(report_.lr)},
+                   {"class_weighted", count(report_.class_weighted)},
+                   {"images", count(report_.images)},
+                   {"seconds", optim::number(report_.seconds)},
+                   {"loss", optim::number(loss_sum_)},
+                   {"effective", optim::number(effective_)},
+                   {"steps", count(steps_)},
+                   {"correct", count(correct_)},
+                   {"clamped", count(clamped_)},
+                   {"flipped", count(flipped_)},
+                   {"memorised", count(memorised_)},
+                   {"predicted", Tensor::from(predicted_)},
+                   {"labels", Tensor::from(labels_)}}};
+}
+
+void EpochMeter::add(const Tensor& logits, const data::Batch& batch, const Tensor& losses) {
+  loss_sum_ += sum(losses.astype(DType::f64)).item();
+  ++seen_;
+  report_.images += losses.numel();
+  if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) add_predictions(logits, batch);
+  describe();
+}
+
+void EpochMeter::add_step(const optim::Reduction& reduction) {
+  effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
+  report_.effective_share = effective_ / static_cast<double>(++steps_);
+  const auto* exponential = dynamic_cast<const optim::ExponentialWeights*>(&reduction);
+  if (exponential == nullptr || !exponential->solves_lambda()) return;
+  report_.lambda = exponential->lambda();
+  clamped_ += !std::isinf(exponential->lambda()) && exponential->lambda_clamped();
+  report_.lambda_clamped = static_cast<double>(clamped_) / static_cast<double>(steps_);
+}
+
+void EpochMeter::add_predictions(const Tensor& logits, const data::Batch& batch) {
+  const std::vector<std::int64_t> predicted = argmax(logits).to(Device::cpu()).to_vector<std::int64_t>();
+  const std::vector<std::int64_t> label = batch.labels.to(Device::cpu()).to_vector<std::int64_t>();
+  std::vector<std::int64_t> clean;
+  if (batch.clean_labels.defined()) clean = batch.clean_labels.to(Device::cpu()).to_vector<std::int64_t>();
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    correct_ += predicted[i] == label[i];
+    if (!clean.empty() && clean[i] >= 0 && clean[i] != label[i]) {
+      ++flipped_;
+      memorised_ += predicted[i] == label[i];
+    }
+    if (2 * seen_ <= batches_) continue;
+    ++predicted_[static_cast<std::size_t>(predicted[i])];
+    ++labels_[static_cast<std::size_t>(label[i])];
+  }
+}
+
+// The report, from the sums.
+void EpochMeter::describe() {
+  const auto images = static_cast<double>(report_.images);
+  report_.train_loss = loss_sum_ / images;
+  report_.train_accuracy = static_cast<double>(correct_) / images;
+  if (flipped_ > 0) report_.memorised = static_cast<double>(memorised_) / static_cast<double>(flipped_);
+  report_.seconds = seconds_before_ + std::chrono::duration<double>(Clock::now() - start_).count();
+  report_.images_per_second = images / report_.seconds;
+  if (seen_ == batches_) report_.collapsed_to = only_class(predicted_, labels_);
+}
+
+}  // namespace heft::train
