@@ -108,7 +108,8 @@ int run(Flags& flags, CLI::App& command) {
                            setup.recipe.optimizer, setup.data.train->size());
 
   const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
-  RunProgress progress((setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done);
+  const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
+  RunProgress progress(std::max<std::int64_t>(1, left));  // none: after the last step, before its evaluation
   const train::FitResult result =
       progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
   if (result.stopped) {

@@ -94,7 +94,7 @@ Outcome train_some(const TemporaryDirectory& folder, train::Setup setup, std::in
 
 }  // namespace
 
-TEST_CASE("resume: from any step of a run, bit for bit", "[train][resume]") {
+TEST_CASE("resume: from any step of a run, bit for bit", "[train][resume][slow]") {
   const TemporaryDirectory data;
   test::write_blobs(data, {70, 60, 60, 50}, {10, 10, 10, 10});
   Recipe recipe{.data = {.data = "idx", .dir = data.path()}, .model = "mlp", .epochs = 3, .batch_size = 80};
