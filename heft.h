@@ -32,6 +32,7 @@
 #include "data/dataset.h"
 #include "data/fashion_mnist.h"
 #include "data/idx.h"
+#include "data/image.h"
 #include "data/imbalance.h"
 #include "data/label_noise.h"
 #include "data/loader.h"
