@@ -42,6 +42,7 @@
 #include "data/npy.h"
 #include "data/numpy_random.h"
 #include "data/relabel.h"
+#include "data/resize.h"
 #include "data/sampler.h"
 #include "data/split.h"
 #include "layers/activation.h"
