@@ -33,6 +33,8 @@
 #include "data/fashion_mnist.h"
 #include "data/idx.h"
 #include "data/image.h"
+#include "data/image_folder.h"
+#include "data/image_scan.h"
 #include "data/imbalance.h"
 #include "data/label_noise.h"
 #include "data/loader.h"

@@ -58,7 +58,7 @@ Pixels decode_pixels(const char* op, std::span<const std::byte> bytes, const Ima
   check(options.channels == 0 || options.channels == 1 || options.channels == 3, op,
         "expected channels 1 or 3, or 0 for those of the image; got {}", options.channels);
   check<DataError>(bytes.size() <= options.limits.file_bytes && bytes.size() < (std::uint64_t{1} << 31), op,
-                   "expected a file of at most {} bytes; {} has {}", options.limits.file_bytes, name, bytes.size());
+                   "expected a file of at most {} bytes; {} has {} bytes", options.limits.file_bytes, name, bytes.size());
   const ImageHeader header = parse_image_header(op, bytes, name, options.limits);
   check_whole_image(op, bytes, header.info.format, name);
   // stb_image takes the most for a progressive JPEG of four inks: 15 bytes for each pixel of 3. The 8 MiB are for blocks that
@@ -106,7 +106,7 @@ std::vector<std::byte> read_image_file(const char* op, const std::filesystem::pa
   if (::fstat(file.number(), &status) != 0) refuse("ask for the size of");
   check<DataError>(S_ISREG(status.st_mode), op, "expected a file; {} is something else", path.string());
   const auto there = static_cast<std::uint64_t>(status.st_size);
-  check<DataError>(there <= limits.file_bytes, op, "expected a file of at most {} bytes; {} has {}", limits.file_bytes,
+  check<DataError>(there <= limits.file_bytes, op, "expected a file of at most {} bytes; {} has {} bytes", limits.file_bytes,
                    path.string(), there);
   if (size != nullptr) *size = there;
   std::vector<std::byte> bytes(static_cast<std::size_t>(std::min(there, most)));

@@ -174,7 +174,7 @@ ImageHeader jpeg_header(const char* op, Cursor jpeg, const std::string& name) {
         "expected a baseline or progressive JPEG; {} is one of another kind (lossless, hierarchical or arithmetic)", name);
     jpeg.take(2);
     const std::uint32_t bits = jpeg.number(1);
-    check<DataError>(bits == 8, op, "expected a JPEG with 8 bits a channel; {} has {}", name, bits);
+    check<DataError>(bits == 8, op, "expected a JPEG with 8 bits a channel; {} has {} bits", name, bits);
     ImageHeader header{.info = {.format = ImageFormat::jpeg}};
     header.info.height = jpeg.number(2);
     header.info.width = jpeg.number(2);

@@ -162,7 +162,7 @@ TEST_CASE("image: damage is named", "[data][image]") {
   CHECK(contains(refusal(other), "arithmetic"));
   other = jpeg;
   other[frame + 4] = 12;
-  CHECK(contains(refusal(other), "8 bits a channel; it has 12"));
+  CHECK(contains(refusal(other), "8 bits a channel; it has 12 bits"));
   other = jpeg;
   other[frame + 9] = 2;
   CHECK(contains(refusal(other), "2 channels"));
