@@ -43,6 +43,7 @@
 #include "data/normalize.h"
 #include "data/npy.h"
 #include "data/numpy_random.h"
+#include "data/photo_augment.h"
 #include "data/relabel.h"
 #include "data/resize.h"
 #include "data/sampler.h"
