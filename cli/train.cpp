@@ -1,6 +1,7 @@
 // heft train: one run, described by flags, with its numbers and its weights in a folder.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -32,11 +33,22 @@ constexpr const char* kExamples = R"(Examples:
       LeNet-5 by SGD on all of Fashion-MNIST
   heft train --imbalance exp:0.01 --class-order reversed --optimizer absgd --lambda 5 --out runs/absgd
       the same network by ABSGD on a long tail
+  heft train --data my_images --model resnet18 --augment resized-crop-flip --epochs 30
+      a ResNet on your own images, my_images/{train,val}/CLASS/*.jpg
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
-      a ResNet on your own images
+      or on a data set in the format of MNIST
 
 Writes metrics.jsonl (an object per epoch), config.json, model.safetensors and state.safetensors (for --resume) to --out, and
 what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.)";
+
+void print_skipped(const std::vector<data::BrokenFile>& skipped) {
+  constexpr std::size_t kNamed = 10;
+  if (skipped.empty()) return;
+  std::cerr << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
+  for (std::size_t i = 0; i < std::min(kNamed, skipped.size()); ++i)
+    std::cerr << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
+  if (skipped.size() > kNamed) std::cerr << "  ... (heft inspect data names them all)\n";
+}
 
 // A run is continued by the recipe that began it; only the number of epochs may be another.
 void check_same_recipe(const std::string& path, train::Recipe now, const std::map<std::string, std::string>& metadata) {
@@ -92,6 +104,7 @@ train::Recipe as_begun(train::Recipe recipe, const std::string& state_file) {
 int run(const Flags& flags) {
   const auto file = [&flags](const char* name) { return (std::filesystem::path(flags.out) / name).string(); };
   train::Setup setup = train::prepare(flags.resume ? as_begun(flags.recipe, file("state.safetensors")) : flags.recipe);
+  print_skipped(setup.data.skipped);
   std::filesystem::create_directories(flags.out);
   if (flags.resume) {
     const train::LoadedRun before = train::load_run(file("state.safetensors"), *setup.net, *setup.optimizer);

@@ -77,6 +77,15 @@ Pixels decode_pixels(const char* op, std::span<const std::byte> bytes, const Ima
   return std::move(*pixels);
 }
 
+std::string reason_of(const std::exception& error, const std::string& name) {
+  const std::string text = error.what();
+  const std::size_t at = text.find(name);
+  if (at == std::string::npos) return text;
+  std::size_t begin = at + name.size();
+  while (begin < text.size() && (text[begin] == ' ' || text[begin] == ';')) ++begin;
+  return text.substr(begin);
+}
+
 ImageInfo image_info(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
   return parse_image_header("image_info", bytes, name, limits).info;
 }

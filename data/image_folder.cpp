@@ -6,7 +6,6 @@
 #include <functional>
 #include <numeric>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "core/check.h"
@@ -15,28 +14,13 @@
 #include "data/image_cache.h"
 #include "data/image_pixels.h"
 #include "data/resize_loop.h"
+#include "data/threads.h"
 
 namespace heft::data {
 
 namespace {
 
 constexpr const char* kOp = "image_folder";
-
-// Calls work(i) for 0 <= i < n, on threads that end with it; work must not throw. Not OpenMP's: they would outlive it, and a
-// process that is forked later, as those of a study, could not use any.
-void in_threads(std::size_t n, int threads, const std::function<void(std::size_t)>& work) {
-  std::atomic<std::size_t> next{0};
-  const auto take = [&] {
-    for (std::size_t i = next++; i < n; i = next++) work(i);
-  };
-  std::vector<std::thread> others;
-  try {
-    for (std::size_t t = 1; t < std::min(n, static_cast<std::size_t>(threads)); ++t) others.emplace_back(take);
-  } catch (const std::system_error&) {  // the machine has no more: those that there are do
-  }
-  take();
-  for (std::thread& thread : others) thread.join();
-}
 
 // One file as `channels` x size x size bytes. Throws DataError.
 void decode_file(const ImageFile& file, std::int64_t channels, std::int64_t size, const ImageLimits& limits, std::uint8_t* to) {
@@ -102,16 +86,6 @@ class FileImages : public Dataset {
 // What went wrong with each file of a scan; empty: nothing.
 using Reasons = std::vector<std::string>;
 
-// The part of an error after the file's name, or all of it.
-std::string reason_of(const std::exception& error, const std::string& path) {
-  const std::string text = error.what();
-  const std::size_t at = text.find(path);
-  if (at == std::string::npos) return text;
-  std::size_t begin = at + path.size();
-  while (begin < text.size() && (text[begin] == ' ' || text[begin] == ';')) ++begin;
-  return text.substr(begin);
-}
-
 // Runs work on each file that has no reason yet, and notes its DataErrors.
 void try_all(const std::vector<ImageFile>& files, int threads, Reasons& reasons, const std::function<void(std::size_t)>& work) {
   in_threads(files.size(), threads, [&](std::size_t i) {
@@ -147,7 +121,7 @@ std::string describe(const ImageScan& scan, std::int64_t channels, const ImageFo
 
 void check_usable(const ImageScan& scan, const ImageFolderOptions& options, const std::vector<BrokenFile>& broken,
                   const std::vector<std::int64_t>& counts) {
-  const std::string root = scan.root.string();
+  const std::string root = scan.source.string();
   constexpr std::size_t kNamed = 5;
   if (options.broken == WhenBroken::error && !broken.empty()) {
     std::string named;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -40,6 +41,9 @@ struct Pixels {
 std::optional<Pixels> stb_decode(std::span<const std::byte> bytes, std::uint64_t budget, std::string& reason);
 // Checked as decode_image() says. 1 channel or 3; a grey image stays 1 where options ask for 3.
 Pixels decode_pixels(const char* op, std::span<const std::byte> bytes, const ImageOptions& options, const std::string& name);
+
+// The part of an error after the name of the image, "is a GIF", or all of it.
+std::string reason_of(const std::exception& error, const std::string& name);
 
 // The first `most` bytes of a file, whose real size goes to `size`.
 std::vector<std::byte> read_image_file(const char* op, const std::filesystem::path& path, std::uint64_t most,

@@ -106,6 +106,8 @@ ImageScan scan_image_folder(const fs::path& folder, const fs::path& root) {
   ImageScan scan;
   scan.root = canonical_root(kFolderOp, root.empty() ? folder : root);
   scan.source = canonical_root(kFolderOp, folder);
+  check<DataError>(is_inside(scan.root, scan.source), kFolderOp,
+                   "expected a folder within {}; {} is a link that leads out of it", scan.root.string(), folder.string());
   for (const fs::path& entry : entries_of(scan.source)) {
     const std::string name = entry.filename().string();
     std::error_code error;
@@ -154,6 +156,26 @@ ImageScan scan_image_list(const fs::path& list, const fs::path& root) {
     add_file(scan, fields[0], scan.root / fields[0], label_of.at(fields[1]));
   });
   return scan;
+}
+
+std::vector<ImagePart> scan_images(const fs::path& path, const fs::path& root) {
+  std::error_code error;
+  if (fs::is_regular_file(path, error)) return {{"", scan_image_list(path, root)}};
+  const std::map<std::string, std::string> known{
+      {"train", "train"}, {"val", "val"}, {"valid", "val"}, {"validation", "val"}, {"test", "test"}};
+  std::map<std::string, fs::path> parts;
+  for (const fs::path& entry : entries_of(canonical_root(kFolderOp, path))) {
+    if (!fs::is_directory(entry, error)) continue;
+    const auto part = known.find(entry.filename().string());
+    if (part == known.end()) return {{"", scan_image_folder(path)}};  // classes, one of which may be called train
+    check<DataError>(parts.emplace(part->second, entry).second, kFolderOp,
+                     "expected one of val, valid and validation in {}; got two", path.string());
+  }
+  if (parts.count("train") == 0) return {{"", scan_image_folder(path)}};
+  std::vector<ImagePart> scans;
+  for (const char* name : {"train", "val", "test"})
+    if (parts.count(name) > 0) scans.push_back({name, scan_image_folder(parts[name], path)});
+  return scans;
 }
 
 }  // namespace heft::data

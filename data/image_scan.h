@@ -39,4 +39,12 @@ ImageScan scan_image_folder(const std::filesystem::path& folder, const std::file
 // their order. Throws DataError naming the line where it is something else, or where a path is absolute or has "..".
 ImageScan scan_image_list(const std::filesystem::path& list, const std::filesystem::path& root = {});
 
+struct ImagePart {
+  std::string name;  // "train", "val", "test"; empty: all there is
+  ImageScan scan;
+};
+// What lies at `path`: a list (a file), a folder of classes, or a folder whose only sub-folders are train and some of val
+// (valid, validation) and test, each a folder of classes. In the order train, val, test. `root`: of a list.
+std::vector<ImagePart> scan_images(const std::filesystem::path& path, const std::filesystem::path& root = {});
+
 }  // namespace heft::data
