@@ -34,6 +34,7 @@
 #include "data/idx.h"
 #include "data/image.h"
 #include "data/image_folder.h"
+#include "data/image_report.h"
 #include "data/image_scan.h"
 #include "data/imbalance.h"
 #include "data/label_noise.h"
