@@ -54,7 +54,15 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   data("--data", recipe.data.data,
        "fashion-mnist; or in --data-dir: idx, the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]; cifar10, "
        "cifar100, "
-       "the binary versions")
+       "the binary versions; or your own PNG and JPEG images: a folder {train,val}/CLASS/ or CLASS/, or a CSV file of "
+       "path,label")
+      ->capture_default_str();
+  data("--image-size", recipe.data.image_size, "Of your own images: edge they are resized to")->capture_default_str();
+  data("--channels", recipe.data.channels, "1: grey, 3: RGB, 0: grey where all images are")->capture_default_str();
+  data("--broken", recipe.data.broken, "Files that are no images: error, or skip")->capture_default_str();
+  data("--cache", recipe.data.cache, "Decoded images: memory, file (in ~/.cache/heft, for later runs too), or none")
+      ->capture_default_str();
+  data("--test-split", recipe.data.test_share, "Share held out as the test set where there is neither test/ nor val/")
       ->capture_default_str();
   data("--imbalance", recipe.data.imbalance, "Long tail: none, exp:RATIO or step:RATIO of the smallest class to the largest")
       ->capture_default_str();

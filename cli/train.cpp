@@ -32,9 +32,10 @@ constexpr const char* kExamples = R"(Examples:
       LeNet-5 by SGD on all of Fashion-MNIST
   heft train --imbalance exp:0.01 --class-order reversed --optimizer absgd --lambda 5 --out runs/absgd
       the same network by ABSGD on a long tail
+  heft train --data my_images --model resnet18 --augment resized-crop-flip --epochs 30
+      a ResNet on your own images, my_images/{train,val}/CLASS/*.jpg
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
-      a ResNet on your own images
-
+      or on a data set in the format of MNIST
   heft train --resume runs/absgd
       on from its last checkpoint, as if it had never stopped: bit for bit with the same threads on the same CPU
 
@@ -42,6 +43,15 @@ Writes metrics.jsonl (an object per epoch), config.json, model.safetensors (at t
 the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
 and what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.
 Ctrl-C and TERM finish the step, save and leave.)";
+
+void print_skipped(const std::vector<data::BrokenFile>& skipped) {
+  constexpr std::size_t kNamed = 10;
+  if (skipped.empty()) return;
+  std::cerr << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
+  for (std::size_t i = 0; i < std::min(kNamed, skipped.size()); ++i)
+    std::cerr << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
+  if (skipped.size() > kNamed) std::cerr << "  ... (heft inspect data names them all)\n";
+}
 
 std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
   const data::Normalization& normalize = setup.data.normalize;
@@ -101,6 +111,7 @@ int run(Flags& flags, CLI::App& command) {
     flags.out = resumed->folder;
   }
   train::Setup setup = train::prepare(flags.recipe);
+  print_skipped(setup.data.skipped);
   if (flags.find_lr) return find_lr(setup, flags.out);
   flags.files.record = !flags.no_record;
   RunFiles files(flags.out, setup, resumed, flags.files, model_metadata(setup));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "data/loader.h"
 
 namespace heft::data {
 
@@ -15,23 +16,21 @@ void check_images(const char* op, const Tensor& images) {
 
 }  // namespace
 
-Normalization estimate_normalization(const DatasetPtr& dataset) {
+Normalization estimate_normalization(const DatasetPtr& dataset, int workers) {
   constexpr const char* kOp = "estimate_normalization";
   check(dataset != nullptr && dataset->size() > 0, kOp, "expected a data set with samples; got none");
-  constexpr std::int64_t kPiece = 256;
   std::vector<double> sum, squares;
   double pixels = 0;  // per channel
-  for (std::int64_t begin = 0; begin < dataset->size(); begin += kPiece) {
-    std::vector<std::int64_t> positions;
-    for (std::int64_t i = begin; i < std::min(begin + kPiece, dataset->size()); ++i) positions.push_back(i);
-    const Tensor images = dataset->get_batch(positions).images;
+  Loader pieces(dataset, {.batch_size = 256, .workers = workers});
+  for (const Batch& piece : pieces) {
+    const Tensor& images = piece.images;
     check_images(kOp, images);
     const auto channels = static_cast<std::size_t>(images.size(1));
     sum.resize(channels);
     squares.resize(channels);
     const std::int64_t area = images.shape().product(2, 4);
     const float* x = images.data<float>();
-    for (std::size_t i = 0; i < positions.size() * channels; ++i, x += area) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(images.size(0)) * channels; ++i, x += area) {
       double s = 0, q = 0;
       for (std::int64_t p = 0; p < area; ++p) {
         s += x[p];

@@ -13,6 +13,7 @@
 #include "data/label_noise.h"
 #include "data/relabel.h"
 #include "data/split.h"
+#include "train/image_sources.h"
 #include "train/read_number.h"
 
 namespace heft::train {
@@ -31,7 +32,10 @@ std::string idx_file(const std::string& dir, const std::string& name) {
 data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes) {
   if (recipe.data == "fashion-mnist") return data::fashion_mnist({.train = train, .dir = recipe.dir});
   const bool cifar = recipe.data == "cifar10" || recipe.data == "cifar100";
-  check(cifar || recipe.data == "idx", kOp, "expected the data to be fashion-mnist, idx, cifar10 or cifar100; got '{}'",
+  check(cifar || recipe.data == "idx", kOp,
+        "expected the data to be fashion-mnist, idx, cifar10, cifar100, a folder of images or a CSV list of them; got '{}', "
+        "which "
+        "is none of these and no path",
         recipe.data);
   check(!recipe.dir.empty(), kOp, "expected a directory with the files of {}; got none", recipe.data);
   if (cifar) return data::cifar({.train = train, .dir = recipe.dir, .classes = recipe.data == "cifar10" ? 10 : 100});
@@ -110,14 +114,19 @@ DataSets load_datasets(const DataRecipe& recipe) {
         recipe.validation);
   DataSets sets;
   check(recipe.meta_per_class >= 0, kOp, "expected meta images per class of at least 0; got {}", recipe.meta_per_class);
-  data::DatasetPtr source = load(recipe, true, 0);
+  const bool images = is_image_source(recipe);
+  ImageSources sources = images ? load_image_sources(recipe) : ImageSources{.train = load(recipe, true, 0)};
+  sets.skipped = std::move(sources.skipped);
+  sets.workers = sources.workers;
+  data::DatasetPtr source = sources.train;
   if (recipe.meta_per_class > 0) {
     data::Split split = data::balanced_split(source, recipe.meta_per_class, recipe.seed);
     source = split.kept;
     sets.meta = split.held_out;
   }
   sets.train = noisy(imbalanced(source, recipe), recipe);
-  sets.test = load(recipe, false, sets.train->classes());
+  sets.test = images ? sources.test : load(recipe, false, sets.train->classes());
+  sets.validation = sources.validation;
   check<DataError>(sets.train->size() > 0 && sets.test->size() > 0, kOp, "expected training and test samples; got {} and {}",
                    sets.train->size(), sets.test->size());
   if (recipe.validation > 0) {
@@ -125,7 +134,7 @@ DataSets load_datasets(const DataRecipe& recipe) {
     sets.train = split.kept;
     sets.validation = split.held_out;
   }
-  sets.normalize = data::estimate_normalization(sets.train);
+  sets.normalize = data::estimate_normalization(sets.train, sets.workers);
   sets.class_counts = data::class_counts(sets.train);
   return sets;
 }

@@ -6,15 +6,25 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/image_scan.h"
 #include "data/normalize.h"
 
 namespace heft::train {
 
 struct DataRecipe {
   // "fashion-mnist", or "idx": any data set in four files named as MNIST's, {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain
-  // or .gz, in `dir`.
+  // or .gz, in `dir`; "cifar10", "cifar100". Or a path: a folder of PNG and JPEG images, {train,val,test}/CLASS/..., of which
+  // test, else val, is the test set (beside test, val is the validation set unless `validation` holds one out), or CLASS/...;
+  // or a CSV file of path,label, with paths in its folder or in `dir` (data/image_scan.h, data/image_folder.h).
   std::string data = "fashion-mnist";
   std::string dir = {};  // empty: where the Debian package puts Fashion-MNIST
+  // Of images in a folder or a list. 64: enough to tell photographs apart, and what a CPU trains a ResNet on in reasonable
+  // time.
+  std::int64_t image_size = 64;  // edge of the square in the middle that an image is resized to
+  std::int64_t channels = 0;     // 1: grey, 3: RGB; 0: grey where all training images are, else RGB
+  std::string broken = "error";  // or "skip": files that are not images, or damaged ones
+  std::string cache = "memory";  // or "file", "none": data::ImageCaching
+  double test_share = 0.2;       // of each class, held out as the test set where there is none; the same for all seeds
   // "none", "exp:RATIO" or "step:RATIO": a long-tailed training set (data/imbalance.h).
   std::string imbalance = "none";
   // Which class is the largest, the second, ...: "label", "reversed", or the labels in that order, "3,1,0,2".
@@ -38,6 +48,8 @@ struct DataSets {
   data::DatasetPtr test;
   data::Normalization normalize;           // of the training images
   std::vector<std::int64_t> class_counts;  // of the training set
+  std::vector<data::BrokenFile> skipped;   // of a folder or a list of images
+  int workers = 1;                         // threads that the Loader of a run needs to keep up
 };
 // Throws ValueError where a word is none of the above, DataError where files are missing or damaged.
 DataSets load_datasets(const DataRecipe& recipe);

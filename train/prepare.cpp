@@ -6,6 +6,7 @@
 #include "core/random.h"
 #include "data/imbalance.h"
 #include "data/mixup.h"
+#include "data/photo_augment.h"
 #include "data/sampler.h"
 #include "layers/losses_noise.h"
 #include "layers/models.h"
@@ -39,7 +40,12 @@ void add_pruning(Setup& s) {
 // Null: none.
 data::Augmentation make_augmentation(const Recipe& r, const data::Normalization& normalize) {
   std::vector<data::Augmentation> steps;
-  if (r.augment != "none") {
+  const bool resized = r.augment.starts_with("resized-crop-flip");
+  if (resized) {
+    steps.push_back(data::random_resized_crop());
+    steps.push_back(data::horizontal_flip());
+    if (r.augment == "resized-crop-flip-jitter") steps.push_back(data::color_jitter());
+  } else if (r.augment != "none") {
     const bool reflect = r.augment == "reflect-crop-flip";
     steps.push_back(data::pad_and_crop({.mode = reflect ? data::Padding::reflect : data::Padding::zero}));
     steps.push_back(data::horizontal_flip());
@@ -130,6 +136,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));
   data::LoaderOptions batches{.batch_size = r.batch_size,
                               .seed = r.seed,
+                              .workers = s.data.workers,
                               .device = r.device,
                               .augment = make_augmentation(r, s.data.normalize),
                               .normalize = s.data.normalize};

@@ -73,7 +73,9 @@ std::map<std::string, double> loss_options(const std::string& loss) {
 }
 
 std::vector<std::string> optimizer_names() { return {"sgd", "adam", "adamw", "absgd", "abadam"}; }
-std::vector<std::string> augment_names() { return {"none", "crop-flip", "reflect-crop-flip", "crop-flip-cutout"}; }
+std::vector<std::string> augment_names() {
+  return {"none", "crop-flip", "reflect-crop-flip", "crop-flip-cutout", "resized-crop-flip", "resized-crop-flip-jitter"};
+}
 std::vector<std::string> lr_schedule_names() { return {"constant", "cosine", "one-cycle", "step", "late-step"}; }
 std::vector<std::string> lambda_schedule_names() { return {"step", "linear", "cosine"}; }
 

@@ -13,6 +13,11 @@ template <class AnyRecipe, class Visit>
 void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("data.data", r.data.data);
   visit("data.dir", r.data.dir);
+  visit("data.image_size", r.data.image_size);
+  visit("data.channels", r.data.channels);
+  visit("data.broken", r.data.broken);
+  visit("data.cache", r.data.cache);
+  visit("data.test_share", r.data.test_share);
   visit("data.imbalance", r.data.imbalance);
   visit("data.class_order", r.data.class_order);
   visit("data.selection", r.data.selection);

@@ -1,0 +1,68 @@
+#include "train/image_sources.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "core/check.h"
+#include "core/parallel.h"
+#include "data/image_folder.h"
+#include "data/split.h"
+
+namespace heft::train {
+namespace {
+
+constexpr const char* kOp = "load_datasets";
+
+data::ImageFolderOptions options_of(const DataRecipe& recipe) {
+  const std::string &broken = recipe.broken, &cache = recipe.cache;
+  check(broken == "error" || broken == "skip", kOp, "expected broken to be error or skip; got '{}'", broken);
+  check(cache == "none" || cache == "memory" || cache == "file", kOp, "expected cache to be none, memory or file; got '{}'",
+        cache);
+  return {.size = recipe.image_size,
+          .channels = recipe.channels,
+          .broken = broken == "skip" ? data::WhenBroken::skip : data::WhenBroken::error,
+          .cache = cache == "none"     ? data::ImageCaching::none
+                   : cache == "memory" ? data::ImageCaching::memory
+                                       : data::ImageCaching::file};
+}
+
+}  // namespace
+
+bool is_image_source(const DataRecipe& recipe) {
+  for (const char* name : {"fashion-mnist", "idx", "cifar10", "cifar100"})
+    if (recipe.data == name) return false;
+  std::error_code error;
+  return recipe.data.find('/') != std::string::npos || recipe.data.ends_with(".csv") ||
+         std::filesystem::is_directory(recipe.data, error);
+}
+
+ImageSources load_image_sources(const DataRecipe& recipe) {
+  data::ImageFolderOptions options = options_of(recipe);
+  check(recipe.test_share > 0 && recipe.test_share < 1, kOp, "expected a test share in (0, 1); got {}", recipe.test_share);
+  ImageSources sources;
+  const auto load = [&](const data::ImagePart& part) {
+    data::ImageFolder loaded = data::load_images(part.scan, options);
+    for (data::BrokenFile& file : loaded.skipped) {
+      if (!part.name.empty()) file.name = part.name + '/' + file.name;
+      sources.skipped.push_back(std::move(file));
+    }
+    return loaded.dataset;
+  };
+  const std::vector<data::ImagePart> parts = data::scan_images(recipe.data, recipe.dir);
+  sources.train = load(parts.front());
+  // The others are what the training set is: its classes, in its order, and grey or not.
+  options.class_names = sources.train->class_names();
+  options.channels = sources.train->get(0).image.size(0);
+  for (std::size_t i = 1; i < parts.size(); ++i) (parts[i].name == "test" ? sources.test : sources.validation) = load(parts[i]);
+  if (!sources.test) sources.test = std::exchange(sources.validation, nullptr);
+  if (!sources.test) {
+    const data::Split split = data::stratified_split(sources.train, recipe.test_share);
+    sources.train = split.kept;
+    sources.test = split.held_out;
+  }
+  if (options.cache == data::ImageCaching::none) sources.workers = std::max(1, num_threads());
+  return sources;
+}
+
+}  // namespace heft::train
