@@ -1,6 +1,7 @@
 // All of heft: #include <heft/heft.h>. Programs that compile often include what they use instead.
 #pragma once
 
+#include "autograd/attribute.h"
 #include "autograd/check_gradients.h"
 #include "autograd/diagnostics.h"
 #include "autograd/elementwise.h"
@@ -10,6 +11,7 @@
 #include "autograd/norm.h"
 #include "autograd/reduce.h"
 #include "autograd/shape_ops.h"
+#include "autograd/trace.h"
 #include "autograd/variable.h"
 #include "core/backend.h"
 #include "core/device.h"
