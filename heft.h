@@ -86,6 +86,7 @@
 #include "train/meta_weight_net.h"
 #include "train/metrics_log.h"
 #include "train/mixed_loss.h"
+#include "train/model_file.h"
 #include "train/progress.h"
 #include "train/prune.h"
 #include "train/recipe.h"

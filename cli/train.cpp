@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "train/atomic_file.h"
 #include "train/metrics_log.h"
+#include "train/model_file.h"
 #include "train/recorder.h"
 #include "train/run_state.h"
 #include "train/safetensors.h"
@@ -49,15 +50,6 @@ void check_same_recipe(const std::string& path, train::Recipe now, const std::ma
 std::map<std::string, std::string> run_metadata(train::Recipe recipe) {
   recipe.epochs = 1;
   return {{"recipe", train::to_json(recipe)}};
-}
-
-std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
-  const data::Normalization& normalize = setup.data.normalize;
-  return {{"format", "pt"},
-          {"model", setup.recipe.model},
-          {"classes", fmt::format("{}", fmt::join(class_names(*setup.data.train), ", "))},
-          {"normalize_mean", fmt::format("{}", fmt::join(normalize.mean, ", "))},
-          {"normalize_std", fmt::format("{}", fmt::join(normalize.std, ", "))}};
 }
 
 void print_results(const train::Setup& setup, const train::EpochReport& last, const std::string& out) {
@@ -128,7 +120,7 @@ int run(const Flags& flags) {
     std::cerr << "heft: stopped; " << flags.out << " holds the epochs that were finished, --resume continues after them\n";
     return kInterrupted;
   }
-  train::save_model(file("model.safetensors"), *setup.net, model_metadata(setup));
+  train::save_model_file(file("model.safetensors"), *setup.net, setup.info);
   print_results(setup, result.epochs.back(), flags.out);
   return kSuccess;
 }

@@ -160,6 +160,14 @@ models::MakeOptions model_options(const Recipe& recipe, const DataSets& data) {
           .normed_classifier = recipe.loss == "ldam"};
 }
 
+ModelInfo model_info(const Recipe& recipe, const DataSets& data) {
+  ModelInfo info{.model = recipe.model, .options = model_options(recipe, data), .normalization = data.normalize};
+  info.class_names = data.train->class_names();
+  if (static_cast<std::int64_t>(info.class_names.size()) != info.options.classes) info.class_names.clear();
+  if (recipe.loss == "ldam") info.logit_scale = recipe.loss_options.at("scale");
+  return info;
+}
+
 }  // namespace
 
 Setup prepare(const Recipe& recipe) { return prepare(recipe, load_datasets(resolved(recipe).data)); }
@@ -169,7 +177,8 @@ Setup prepare(const Recipe& recipe, DataSets data) {
       .recipe = resolved(recipe), .data = std::move(data), .net = nullptr, .optimizer = nullptr, .loader = nullptr, .fit = {}};
   const Recipe& r = s.recipe;
   manual_seed(r.seed);
-  s.net = models::make(r.model, model_options(r, s.data));
+  s.info = model_info(r, s.data);
+  s.net = models::make(r.model, s.info.options);
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));

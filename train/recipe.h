@@ -16,6 +16,7 @@
 #include "optim/optimizer.h"
 #include "train/datasets.h"
 #include "train/fit.h"
+#include "train/model_file.h"
 
 namespace heft::train {
 
@@ -101,6 +102,7 @@ struct Setup {
   std::unique_ptr<data::Loader> loader;
   FitOptions fit;
   std::shared_ptr<TruncatedGce> memory = nullptr;  // of the loss truncated_gce, which `fit` holds too
+  ModelInfo info = {};                             // of `net`, for its file
 };
 // Restarts the process's random numbers from the recipe's seed: equal recipes give equal runs, and recipes that differ in
 // the optimizer start from the same weights and see the same batches.
