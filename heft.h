@@ -82,6 +82,7 @@
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/learn_to_reweight.h"
+#include "train/load_weights.h"
 #include "train/meta.h"
 #include "train/meta_weight_net.h"
 #include "train/metrics_log.h"

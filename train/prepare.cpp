@@ -14,6 +14,7 @@
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "train/load_weights.h"
 #include "train/mixed_loss.h"
 #include "train/prune.h"
 #include "train/recipe.h"
@@ -179,6 +180,8 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   manual_seed(r.seed);
   s.info = model_info(r, s.data);
   s.net = models::make(r.model, s.info.options);
+  if (!r.init.empty()) load_weights(r.init, *s.net, {.new_head = r.init_head == "new"});
+  if (!r.freeze.empty()) freeze_modules(*s.net, r.freeze);
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));

@@ -22,7 +22,13 @@ namespace heft::train {
 
 struct Recipe {
   DataRecipe data = {};
-  std::string model = "lenet5";        // models::names()
+  std::string model = "lenet5";  // models::names()
+  // A safetensors file that the weights start from (train/load_weights.h); empty: random ones. With init_head "new" the last
+  // layer is not taken from it: fine-tuning for other classes. "file": all layers are.
+  std::string init = {};
+  std::string init_head = "file";
+  // Modules by their dotted names, "conv1,layer1": they keep their weights and running statistics. Empty: none.
+  std::string freeze = {};
   std::string loss = "cross_entropy";  // loss_names()
   // The loss's own constants by name, loss_options(loss); unset ones take its defaults. truncated_gce prunes before the epoch
   // that `from` of all epochs precede, and again every `every` of them: the authors' 40 and 10 of 120.
