@@ -88,6 +88,7 @@
 #include "train/metrics_log.h"
 #include "train/mixed_loss.h"
 #include "train/model_file.h"
+#include "train/onnx.h"
 #include "train/progress.h"
 #include "train/prune.h"
 #include "train/recipe.h"
