@@ -1,6 +1,7 @@
 // All of heft: #include <heft/heft.h>. Programs that compile often include what they use instead.
 #pragma once
 
+#include "autograd/attribute.h"
 #include "autograd/check_gradients.h"
 #include "autograd/diagnostics.h"
 #include "autograd/elementwise.h"
@@ -10,6 +11,7 @@
 #include "autograd/norm.h"
 #include "autograd/reduce.h"
 #include "autograd/shape_ops.h"
+#include "autograd/trace.h"
 #include "autograd/variable.h"
 #include "core/backend.h"
 #include "core/device.h"
@@ -90,10 +92,13 @@
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/learn_to_reweight.h"
+#include "train/load_weights.h"
 #include "train/meta.h"
 #include "train/meta_weight_net.h"
 #include "train/metrics_log.h"
 #include "train/mixed_loss.h"
+#include "train/model_file.h"
+#include "train/onnx.h"
 #include "train/progress.h"
 #include "train/prune.h"
 #include "train/recipe.h"

@@ -16,15 +16,15 @@ Variable from_output(const Variable& x, F f = {}) {
 }
 
 template <class F>
-Variable from_input(const Variable& x, F f = {}) {
+Variable from_input(const Variable& x, F f = {}, const Attributes& attributes = {}) {
   const auto derivative = [f, x = Saved(x.value())](const Tensor& d) { return unary_backward(x.get(), x.get(), d, f); };
-  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}});
+  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}}, attributes);
 }
 
 template <class F>
-Variable constant_slope(const Variable& x, F f = {}) {
+Variable constant_slope(const Variable& x, F f = {}, const Attributes& attributes = {}) {
   const auto derivative = [f](const Tensor& d) { return unary_backward(d, d, d, f); };
-  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}});
+  return record(F::name, unary(x.value(), f), {{x, derivative, derivative}}, attributes);
 }
 
 // `derivative(which, d)`, of the result's shape, is diagonal in operand `which` as it was broadcast.
@@ -115,7 +115,7 @@ Variable log1p(const Variable& x) { return from_input<fn::Log1p>(x); }
 Variable sqrt(const Variable& x) { return from_output<fn::Sqrt>(x); }
 Variable abs(const Variable& x) { return from_input<fn::Abs>(x); }
 Variable relu(const Variable& x) { return from_output<fn::Relu>(x); }
-Variable leaky_relu(const Variable& x, double slope) { return from_input(x, fn::LeakyRelu{slope}); }
+Variable leaky_relu(const Variable& x, double slope) { return from_input(x, fn::LeakyRelu{slope}, {{"slope", slope}}); }
 Variable gelu(const Variable& x) { return from_input<fn::Gelu>(x); }
 Variable silu(const Variable& x) { return from_input<fn::Silu>(x); }
 Variable sigmoid(const Variable& x) { return from_output<fn::Sigmoid>(x); }
@@ -124,11 +124,11 @@ Variable softplus(const Variable& x) { return from_input<fn::Softplus>(x); }
 
 Variable clamp(const Variable& x, double low, double high) {
   check(low <= high, "clamp", "expected low <= high; got {} and {}", low, high);
-  return from_input(x, fn::Clamp{low, high});
+  return from_input(x, fn::Clamp{low, high}, {{"low", low}, {"high", high}});
 }
 
-Variable pow(const Variable& x, double exponent) { return from_input(x, fn::PowScalar{exponent}); }
-Variable add(const Variable& x, double c) { return constant_slope(x, fn::AddScalar{c}); }
-Variable mul(const Variable& x, double c) { return constant_slope(x, fn::MulScalar{c}); }
+Variable pow(const Variable& x, double exponent) { return from_input(x, fn::PowScalar{exponent}, {{"exponent", exponent}}); }
+Variable add(const Variable& x, double c) { return constant_slope(x, fn::AddScalar{c}, {{"constant", c}}); }
+Variable mul(const Variable& x, double c) { return constant_slope(x, fn::MulScalar{c}, {{"constant", c}}); }
 
 }  // namespace heft

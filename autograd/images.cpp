@@ -16,6 +16,10 @@ const Tensor& prepare(const Variable& weight, const Tensor& x, const Conv2dGeome
   return weight.value();
 }
 
+Attributes attributes_of(const Pool2dGeometry& g) {
+  return {{"kernel", g.kernel}, {"stride", g.stride}, {"padding", g.padding}};
+}
+
 // What a pooling's pullback needs of its input: the form, not the values.
 struct Form {
   explicit Form(const Tensor& x) : shape(x.shape()), dtype(x.dtype()), device(x.device()), layout(x.layout()) {}
@@ -52,7 +56,11 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
         if (!d[0].defined()) return conv2d(x, d[1], d[2], geometry);
         const Tensor along_x = conv2d(d[0], w, d[2], geometry);
         return d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x;
-      });
+      },
+      {{"stride", geometry.stride},
+       {"padding", geometry.padding},
+       {"dilation", geometry.dilation},
+       {"groups", geometry.groups}});
 }
 
 Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
@@ -64,14 +72,16 @@ Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
                   },
                   [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dx) {
                     return max_pool2d_tangent(dx, where, form.empty(), geometry);
-                  }}});
+                  }}},
+                attributes_of(geometry));
 }
 
 Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
   return record(
       "avg_pool2d", avg_pool2d(x.value(), geometry),
       {{x, [form = Form(x.value()), geometry](const Tensor& dy) { return avg_pool2d_backward(dy, form.empty(), geometry); },
-        [geometry](const Tensor& dx) { return avg_pool2d(dx, geometry); }}});
+        [geometry](const Tensor& dx) { return avg_pool2d(dx, geometry); }}},
+      attributes_of(geometry));
 }
 
 Variable adaptive_avg_pool2d(const Variable& x, std::int64_t height, std::int64_t width) {

@@ -68,7 +68,8 @@ Variable batch_norm_eval(const Variable& x, const Variable& gamma, const Variabl
                   [](const Tensor& dy) {
                     return sum(dy, {0, 2, 3});
                   },
-                  spread}});
+                  spread}},
+                {{"mean", mean}, {"variance", variance}, {"eps", eps}});
 }
 
 }  // namespace
@@ -113,7 +114,8 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
         [normalised = Saved(normalised), shape = scale.shape()](const Tensor& dy) { return sum_to(dy * normalised, shape); },
         [normalised = Saved(normalised)](const Tensor& d) { return d * normalised; }},
        {beta, [shape = scale.shape()](const Tensor& dy) { return sum_to(dy, shape); },
-        [shape = x.shape()](const Tensor& d) { return d.expand(shape); }}});
+        [shape = x.shape()](const Tensor& d) { return d.expand(shape); }}},
+      {{"eps", eps}});
 }
 
 // With n the (floored) norm and e = x / n: y = n^(1 - power) e, and dx = n^-power (dy - power e <e, dy>), a symmetric Jacobian;
@@ -132,7 +134,8 @@ Variable l2_normalize(const Variable& x, double power) {
   const Tensor above = compare<fn::Equal>(unfloored, length).astype(x.dtype());
   const auto derivative = [e = scaled / length * above, gain = shrink * unary(scale, fn::PowScalar{-power}),
                            power](const Tensor& d) { return (d - e * (sum(e * d, {-1}, true) * power)) * gain; };
-  return record(op, scaled * (shrink * unary(scale, fn::PowScalar{1 - power})), {{x, derivative, derivative}});
+  return record(op, scaled * (shrink * unary(scale, fn::PowScalar{1 - power})), {{x, derivative, derivative}},
+                {{"power", power}});
 }
 
 namespace {

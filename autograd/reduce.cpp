@@ -14,6 +14,9 @@ Shape kept(const Shape& shape, const std::vector<int>& axes, const char* op) {
   return result;
 }
 
+// Whether the axes are kept is in the shape of the result.
+Attributes attributes_of(const std::vector<int>& axes) { return {{"axes", axes}}; }
+
 // The elements that won get the gradient, in equal parts; the result moves by the mean of what they do.
 Variable extremum(const char* op, const Variable& x, const Tensor& y, const std::vector<int>& axes) {
   const Shape as = kept(x.shape(), axes, op);
@@ -29,7 +32,8 @@ Variable extremum(const char* op, const Variable& x, const Tensor& y, const std:
                   [=, shape = y.shape()](const Tensor& dx) {
                     const Tensor won = winners();
                     return (sum(won * dx, axes, true) / sum(won, axes, true)).reshape(shape);
-                  }}});
+                  }}},
+                attributes_of(axes));
 }
 
 }  // namespace
@@ -38,7 +42,8 @@ Variable sum(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
   return record(
       "sum", sum(x.value(), axes, keep_axes),
       {{x, [as = kept(x.shape(), axes, "sum"), shape = x.shape()](const Tensor& dy) { return dy.reshape(as).expand(shape); },
-        [=](const Tensor& dx) { return sum(dx, axes, keep_axes); }}});
+        [=](const Tensor& dx) { return sum(dx, axes, keep_axes); }}},
+      attributes_of(axes));
 }
 
 Variable mean(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
@@ -49,7 +54,8 @@ Variable mean(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
                   [as = kept(x.shape(), axes, "mean"), shape = x.shape(), count](const Tensor& dy) {
                     return (dy / count).reshape(as).expand(shape);
                   },
-                  [=](const Tensor& dx) { return mean(dx, axes, keep_axes); }}});
+                  [=](const Tensor& dx) { return mean(dx, axes, keep_axes); }}},
+                attributes_of(axes));
 }
 
 Variable max(const Variable& x, const std::vector<int>& axes, bool keep_axes) {
@@ -67,21 +73,23 @@ Variable logsumexp(const Variable& x, const std::vector<int>& axes, bool keep_ax
   };
   return record("logsumexp", y,
                 {{x, [shares, as = kept(x.shape(), axes, "logsumexp")](const Tensor& dy) { return dy.reshape(as) * shares(); },
-                  [=](const Tensor& dx) { return sum(shares() * dx, axes, keep_axes); }}});
+                  [=](const Tensor& dx) { return sum(shares() * dx, axes, keep_axes); }}},
+                attributes_of(axes));
 }
 
 Variable softmax(const Variable& x, int axis) {
   const Tensor y = softmax(x.value(), axis);
   // The Jacobian is symmetric: pullback and tangent are one.
   const auto derivative = [y = Saved(y), axis](const Tensor& d) { return softmax_backward(y, d, axis, false); };
-  return record("softmax", y, {{x, derivative, derivative}});
+  return record("softmax", y, {{x, derivative, derivative}}, {{"axis", axis}});
 }
 
 Variable log_softmax(const Variable& x, int axis) {
   const Tensor y = log_softmax(x.value(), axis);
   return record("log_softmax", y,
                 {{x, [y = Saved(y), axis](const Tensor& dy) { return softmax_backward(y, dy, axis, true); },
-                  [y = Saved(y), axis](const Tensor& dx) { return dx - sum(unary<fn::Exp>(y.get()) * dx, {axis}, true); }}});
+                  [y = Saved(y), axis](const Tensor& dx) { return dx - sum(unary<fn::Exp>(y.get()) * dx, {axis}, true); }}},
+                {{"axis", axis}});
 }
 
 Tensor argmax(const Variable& x, int axis) { return argmax(x.value(), axis); }

@@ -19,7 +19,7 @@ Variable flatten(const Variable& x, int first_axis) {
 
 Variable transpose(const Variable& x, int axis_a, int axis_b) {
   const auto swap = [=](const Tensor& d) { return d.transpose(axis_a, axis_b); };
-  return record("transpose", swap(x.value()), {{x, swap, swap}});
+  return record("transpose", swap(x.value()), {{x, swap, swap}}, {{"axes", std::vector<int>{axis_a, axis_b}}});
 }
 
 Variable permute(const Variable& x, const std::vector<int>& axes) {
@@ -27,9 +27,10 @@ Variable permute(const Variable& x, const std::vector<int>& axes) {
   std::vector<int> inverse(axes.size());
   for (std::size_t i = 0; i < axes.size(); ++i)
     inverse[static_cast<std::size_t>(x.shape().axis(axes[i], "permute"))] = static_cast<int>(i);
-  return record("permute", y,
-                {{x, [inverse](const Tensor& dy) { return dy.permute(inverse); },
-                  [axes](const Tensor& dx) { return dx.permute(axes); }}});
+  return record(
+      "permute", y,
+      {{x, [inverse](const Tensor& dy) { return dy.permute(inverse); }, [axes](const Tensor& dx) { return dx.permute(axes); }}},
+      {{"axes", axes}});
 }
 
 Variable slice(const Variable& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
@@ -41,7 +42,8 @@ Variable slice(const Variable& x, int axis, std::int64_t begin, std::int64_t end
                     cut(dx).copy_(dy);
                     return dx;
                   },
-                  cut}});
+                  cut}},
+                {{"axis", axis}, {"begin", begin}, {"end", end}, {"step", step}});
 }
 
 Variable concat(const std::vector<Variable>& parts, int axis) {
@@ -59,7 +61,7 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
                       [=](const Tensor& dx) { return pad(dx, before, after); }});
     begin = end;
   }
-  return record("concat", y, std::move(inputs));
+  return record("concat", y, std::move(inputs), {{"axis", axis}});
 }
 
 Variable pad(const Variable& x, const std::vector<std::int64_t>& before, const std::vector<std::int64_t>& after, double value) {
@@ -73,7 +75,8 @@ Variable pad(const Variable& x, const std::vector<std::int64_t>& before, const s
                     }
                     return dx;
                   },
-                  [before, after](const Tensor& dx) { return pad(dx, before, after); }}});
+                  [before, after](const Tensor& dx) { return pad(dx, before, after); }}},
+                {{"before", before}, {"after", after}, {"value", value}});
 }
 
 Variable expand(const Variable& x, const Shape& shape) {

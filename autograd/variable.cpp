@@ -4,6 +4,7 @@
 
 #include "autograd/diagnostics.h"
 #include "autograd/node.h"
+#include "autograd/trace.h"
 #include "core/check.h"
 #include "core/ops.h"
 
@@ -121,8 +122,13 @@ std::shared_ptr<Node> attach(const char* op, Variable& result) {
 
 }  // namespace
 
-Variable record(const char* op, Tensor value, std::vector<Input> inputs) {
+Variable record(const char* op, Tensor value, std::vector<Input> inputs, const Attributes& attributes) {
   Variable result = result_of(op, std::move(value));
+  if (observed()) {
+    std::vector<Variable> variables;
+    for (const Input& input : inputs) variables.push_back(input.variable);
+    observe({op, variables, attributes, result});
+  }
   bool any = false;
   for (const Input& input : inputs) any = any || input.variable.requires_grad();
   if (!any || !recording) return result;
@@ -136,8 +142,10 @@ Variable record(const char* op, Tensor value, std::vector<Input> inputs) {
   return result;
 }
 
-Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent) {
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent,
+                const Attributes& attributes) {
   Variable result = result_of(op, std::move(value));
+  if (observed()) observe({op, inputs, attributes, result});
   bool any = false;
   for (const Variable& input : inputs) any = any || input.requires_grad();
   if (!any || !recording) return result;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/attribute.h"
 #include "core/tensor.h"
 
 namespace heft {
@@ -115,14 +116,15 @@ struct Input {
 
 // The result of an operation: its value, and for each input the pullback and the tangent. Those of an input that needs no
 // gradient are dropped, and with them whatever they captured. A pullback must return its input's shape, a tangent the
-// output's (checked when they run).
-Variable record(const char* op, Tensor value, std::vector<Input> inputs);
+// output's (checked when they run). `attributes` are whatever else the value depends on.
+Variable record(const char* op, Tensor value, std::vector<Input> inputs, const Attributes& attributes = {});
 
 // For operations whose gradients share work: one pullback that returns a gradient per input. `needed[i]` says whether
 // input i wants one; where it does not, return an undefined Tensor. One tangent likewise: dx[i] is undefined where input i
 // does not move; at least one does.
 using JointPullback = std::function<std::vector<Tensor>(const Tensor& dy, const std::vector<bool>& needed)>;
 using JointTangent = std::function<Tensor(const std::vector<Tensor>& dx)>;
-Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent = {});
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent = {},
+                const Attributes& attributes = {});
 
 }  // namespace heft

@@ -11,6 +11,8 @@ enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kBadData = 3, kDiverged 
 
 void add_train(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
+void add_eval(CLI::App& app, int& exit_code);
+void add_export(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_study(CLI::App& app, int& exit_code);

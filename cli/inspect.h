@@ -6,5 +6,6 @@
 namespace heft::cli {
 
 void add_inspect_data(CLI::App& inspect, int& exit_code);
+void add_inspect_checkpoint(CLI::App& inspect, int& exit_code);
 
 }  // namespace heft::cli

@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
   int exit_code = kSuccess;
   add_train(app, exit_code);
   add_demo(app, exit_code);
+  add_eval(app, exit_code);
+  add_export(app, exit_code);
   add_inspect(app, exit_code);
   add_report(app, exit_code);
   add_study(app, exit_code);

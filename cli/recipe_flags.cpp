@@ -81,6 +81,10 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
     return command.add_option(flag, value, text)->group("Model and loss");
   };
   model("--model", recipe.model, one_of("Network", models::names()))->capture_default_str();
+  model("--init", recipe.init, "Start from the weights in this safetensors file, of heft or PyTorch, by name [random]");
+  model("--init-head", recipe.init_head, "file, or new: a new last layer, for other classes than the file's")
+      ->capture_default_str();
+  model("--freeze", recipe.freeze, "Modules that keep what they have, running statistics too, as in conv1,layer1 [none]");
   model("--loss", recipe.loss, one_of("Loss of a sample", train::loss_names()))->capture_default_str();
   command
       .add_option_function<std::vector<std::string>>(

@@ -7,14 +7,14 @@
 
 #include "core/check.h"
 #include "train/atomic_file.h"
+#include "train/model_file.h"
 
 namespace heft::cli {
 
 RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed,
-                   const RunFilesOptions& options, std::map<std::string, std::string> model_metadata)
+                   const RunFilesOptions& options)
     : folder_(std::move(folder)),
       setup_(setup),
-      model_metadata_(std::move(model_metadata)),
       checkpoints_(folder_, options.checkpoints),
       patience_(options.early_stopping.value_or(resumed ? early_stopping_of(*resumed) : 0)) {
   check(patience_ == 0 || setup.data.validation != nullptr, "train",
@@ -74,15 +74,14 @@ void RunFiles::bind() {
 void RunFiles::end_epoch(const train::EpochReport& report) {
   metrics_->add(report);
   if (recorder_) recorder_->end_epoch(report);
-  if (best_.add(report)) {
-    std::map<std::string, std::string> metadata = model_metadata_;
-    metadata["epoch"] = std::to_string(report.epoch);
-    metadata[fmt::format("{}_balanced_accuracy", best_.which())] = fmt::format("{}", best_.balanced_accuracy());
-    train::save_model(file("best.safetensors"), *setup_.net, metadata);
-  }
+  if (best_.add(report))
+    train::save_model_file(
+        file("best.safetensors"), *setup_.net, setup_.info,
+        {{"epoch", std::to_string(report.epoch)},
+         {fmt::format("{}_balanced_accuracy", best_.which()), fmt::format("{}", best_.balanced_accuracy())}});
   // Before the state that says that all is done: a kill in between repeats the epoch, which gives the same weights.
   if (report.epoch == setup_.recipe.epochs || is_over(report.epoch))
-    train::save_model(file("model.safetensors"), *setup_.net, model_metadata_);
+    train::save_model_file(file("model.safetensors"), *setup_.net, setup_.info);
   save(report.epoch, nullptr);
 }
 

@@ -23,8 +23,7 @@ class RunFiles {
  public:
   // Brings the setup to where the resumed run was, and binds to its callbacks what writes; it must outlive this. A run that
   // begins removes what another has left there. Throws ValueError and DataError.
-  RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed, const RunFilesOptions& options,
-           std::map<std::string, std::string> model_metadata);
+  RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed, const RunFilesOptions& options);
   RunFiles(const RunFiles&) = delete;
   RunFiles& operator=(const RunFiles&) = delete;
 
@@ -42,7 +41,7 @@ class RunFiles {
 
   std::string folder_;
   train::Setup& setup_;
-  std::map<std::string, std::string> model_metadata_, run_metadata_;
+  std::map<std::string, std::string> run_metadata_;
   train::Checkpoints checkpoints_;
   int patience_ = 0;
   std::optional<train::MetricsLog> metrics_;

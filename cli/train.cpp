@@ -53,15 +53,6 @@ void print_skipped(const std::vector<data::BrokenFile>& skipped) {
   if (skipped.size() > kNamed) std::cerr << "  ... (heft inspect data names them all)\n";
 }
 
-std::map<std::string, std::string> model_metadata(const train::Setup& setup) {
-  const data::Normalization& normalize = setup.data.normalize;
-  return {{"format", "pt"},
-          {"model", setup.recipe.model},
-          {"classes", fmt::format("{}", fmt::join(class_names(*setup.data.train), ", "))},
-          {"normalize_mean", fmt::format("{}", fmt::join(normalize.mean, ", "))},
-          {"normalize_std", fmt::format("{}", fmt::join(normalize.std, ", "))}};
-}
-
 void print_results(const train::Setup& setup, const train::EpochReport& last, const train::BestEpoch& best,
                    const std::string& out) {
   const train::Evaluation& test = *last.test;
@@ -114,7 +105,7 @@ int run(Flags& flags, CLI::App& command) {
   print_skipped(setup.data.skipped);
   if (flags.find_lr) return find_lr(setup, flags.out);
   flags.files.record = !flags.no_record;
-  RunFiles files(flags.out, setup, resumed, flags.files, model_metadata(setup));
+  RunFiles files(flags.out, setup, resumed, flags.files);
   std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
                            setup.recipe.optimizer, setup.data.train->size());
 

@@ -1,10 +1,16 @@
 #include "layers/init.h"
 
+#include "autograd/norm.h"
 #include "core/check.h"
 #include "core/random.h"
 
 namespace heft::init {
 namespace {
+
+thread_local bool skipping = false;
+
+// One zero under every index.
+Tensor no_values(const Shape& shape, DType dtype) { return Tensor::zeros(Shape{}, dtype).expand(shape); }
 
 // The target deviation; a uniform in +-sqrt(3) deviation has it too.
 double kaiming_deviation(const Shape& shape, const KaimingOptions& options, const char* op) {
@@ -47,18 +53,27 @@ Tensor xavier_uniform(const Shape& shape, const XavierOptions& options) {
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype) {
   check(std::isfinite(mean) && deviation >= 0 && std::isfinite(deviation), "normal",
         "expected a finite mean and a finite deviation >= 0; got {} and {}", mean, deviation);
-  return random_normal(shape, mean, deviation, dtype);
+  return skipping ? no_values(shape, dtype) : random_normal(shape, mean, deviation, dtype);
 }
 Tensor uniform(const Shape& shape, double low, double high, DType dtype) {
   check(std::isfinite(low) && std::isfinite(high) && low <= high, "uniform", "expected finite low <= high; got {} and {}", low,
         high);
-  return random_uniform(shape, low, high, dtype);
+  return skipping ? no_values(shape, dtype) : random_uniform(shape, low, high, dtype);
 }
-Tensor constant(const Shape& shape, double value, DType dtype) { return Tensor::full(shape, value, dtype); }
+Tensor constant(const Shape& shape, double value, DType dtype) {
+  return skipping ? no_values(shape, dtype) : Tensor::full(shape, value, dtype);
+}
 
 Tensor default_weight(const Shape& shape) { return kaiming_uniform(shape, {.slope = std::sqrt(5.0)}); }
 Tensor default_bias(std::int64_t size, std::int64_t fan_in) {
   return symmetric_uniform({size}, 1 / std::sqrt(static_cast<double>(fan_in)), DType::f32);
 }
+Tensor unit_rows(const Shape& shape) {
+  const Tensor start = uniform(shape, -1, 1);
+  return skipping ? start : l2_normalize(start).value();
+}
+
+Skip::Skip() : outer_(skipping) { skipping = true; }
+Skip::~Skip() { skipping = outer_; }
 
 }  // namespace heft::init

@@ -46,5 +46,20 @@ Tensor constant(const Shape& shape, double value, DType dtype = DType::f32);
 // +-1 / sqrt(fan in), and bias in the same bounds.
 Tensor default_weight(const Shape& shape);
 Tensor default_bias(std::int64_t size, std::int64_t fan_in);
+// What NormedLinear starts from: uniform in (-1, 1), then rows of length 1.
+Tensor unit_rows(const Shape& shape);
+
+// While one lives, all of the above return zeros that take no memory and draw no random numbers, on this thread: for a network
+// whose values are loaded next. Whoever loads them replaces all (load_state, strict), or writes into one shared zero.
+class Skip {
+ public:
+  Skip();
+  ~Skip();
+  Skip(const Skip&) = delete;
+  Skip& operator=(const Skip&) = delete;
+
+ private:
+  bool outer_;
+};
 
 }  // namespace heft::init

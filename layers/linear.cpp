@@ -23,8 +23,7 @@ std::string Linear::describe() const {
 NormedLinear::NormedLinear(const Options& options) : options_(options) {
   check(options.in_features >= 1, "NormedLinear", "expected in_features >= 1; got {}", options.in_features);
   check(options.out_features >= 1, "NormedLinear", "expected out_features >= 1; got {}", options.out_features);
-  const Tensor start = init::uniform({options.out_features, options.in_features}, -1, 1);
-  weight_ = register_parameter("weight", l2_normalize(start).value());
+  weight_ = register_parameter("weight", init::unit_rows({options.out_features, options.in_features}));
 }
 
 Variable NormedLinear::forward(const Variable& x) { return linear(l2_normalize(x), l2_normalize(weight_)); }

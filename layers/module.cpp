@@ -96,7 +96,13 @@ std::int64_t Module::parameter_count() const {
 }
 
 void Module::train(bool on) {
-  for (const auto& [name, module] : named_modules()) module->training_ = on;
+  for (const auto& [name, module] : named_modules()) module->training_ = on && !module->frozen_;
+}
+
+void Module::freeze(bool on) {
+  set_requires_grad(!on);
+  for (const auto& [name, module] : named_modules()) module->frozen_ = on;
+  train(!on);
 }
 
 void Module::set_requires_grad(bool requires_grad) {

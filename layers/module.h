@@ -46,6 +46,8 @@ class Module {
   bool training() const { return training_; }
   // Freezes (false) or thaws all parameters.
   void set_requires_grad(bool requires_grad);
+  // The same, and holds this module and all within in evaluation mode, whatever train() says: running statistics stay too.
+  void freeze(bool on = true);
   // Moves parameters and buffers; integer buffers are counters of the host and stay there. Gradients are forgotten.
   void to(Device device);
   // f32 or f64, for parameters and floating-point buffers.
@@ -81,6 +83,7 @@ class Module {
 
   std::string path_;  // from the outermost module
   bool training_ = true;
+  bool frozen_ = false;
   std::vector<std::pair<std::string, Variable>> parameters_;
   std::deque<std::pair<std::string, Tensor>> buffers_;  // a deque: references stay valid
   std::vector<std::pair<std::string, std::shared_ptr<Module>>> modules_;

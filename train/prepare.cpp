@@ -11,6 +11,7 @@
 #include "layers/losses_noise.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "train/load_weights.h"
 #include "train/mixed_loss.h"
 #include "train/prune.h"
 #include "train/recipe.h"
@@ -121,6 +122,14 @@ models::MakeOptions model_options(const Recipe& recipe, const DataSets& data) {
           .normed_classifier = recipe.loss == "ldam"};
 }
 
+ModelInfo model_info(const Recipe& recipe, const DataSets& data) {
+  ModelInfo info{.model = recipe.model, .options = model_options(recipe, data), .normalization = data.normalize};
+  info.class_names = data.train->class_names();
+  if (static_cast<std::int64_t>(info.class_names.size()) != info.options.classes) info.class_names.clear();
+  if (recipe.loss == "ldam") info.logit_scale = recipe.loss_options.at("scale");
+  return info;
+}
+
 }  // namespace
 
 Setup prepare(const Recipe& recipe) { return prepare(recipe, load_datasets(resolved(recipe).data)); }
@@ -130,7 +139,10 @@ Setup prepare(const Recipe& recipe, DataSets data) {
       .recipe = resolved(recipe), .data = std::move(data), .net = nullptr, .optimizer = nullptr, .loader = nullptr, .fit = {}};
   const Recipe& r = s.recipe;
   manual_seed(r.seed);
-  s.net = models::make(r.model, model_options(r, s.data));
+  s.info = model_info(r, s.data);
+  s.net = models::make(r.model, s.info.options);
+  if (!r.init.empty()) load_weights(r.init, *s.net, {.new_head = r.init_head == "new"});
+  if (!r.freeze.empty()) freeze_modules(*s.net, r.freeze);
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));

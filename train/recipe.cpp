@@ -100,6 +100,8 @@ void check_loss(const Recipe& r) {
 
 Recipe resolved(Recipe r) {
   check_one_of("model", r.model, models::names());
+  check_one_of("init-head", r.init_head, {"file", "new"});
+  check(!r.init.empty() || r.init_head == "file", kOp, "expected a file for init where init-head is {}; got none", r.init_head);
   check_one_of("loss", r.loss, loss_names());
   check_one_of("optimizer", r.optimizer, optimizer_names());
   check_one_of("lr-schedule", r.lr_schedule, lr_schedule_names());

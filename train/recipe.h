@@ -16,12 +16,19 @@
 #include "optim/optimizer.h"
 #include "train/datasets.h"
 #include "train/fit.h"
+#include "train/model_file.h"
 
 namespace heft::train {
 
 struct Recipe {
   DataRecipe data = {};
-  std::string model = "lenet5";        // models::names()
+  std::string model = "lenet5";  // models::names()
+  // A safetensors file that the weights start from (train/load_weights.h); empty: random ones. With init_head "new" the last
+  // layer is not taken from it: fine-tuning for other classes. "file": all layers are.
+  std::string init = {};
+  std::string init_head = "file";
+  // Modules by their dotted names, "conv1,layer1": they keep their weights and running statistics. Empty: none.
+  std::string freeze = {};
   std::string loss = "cross_entropy";  // loss_names()
   // The loss's own constants by name, loss_options(loss); unset ones take its defaults. truncated_gce prunes before the epoch
   // that `from` of all epochs precede, and again every `every` of them: the authors' 40 and 10 of 120.
@@ -103,6 +110,7 @@ struct Setup {
   std::unique_ptr<data::Loader> loader;
   FitOptions fit;
   std::shared_ptr<TruncatedGce> memory = nullptr;  // of the loss truncated_gce, which `fit` holds too
+  ModelInfo info = {};                             // of `net`, for its file
 };
 // Restarts the process's random numbers from the recipe's seed: equal recipes give equal runs, and recipes that differ in
 // the optimizer start from the same weights and see the same batches.

@@ -3,48 +3,19 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 
 #include "core/check.h"
+#include "train/protobuf.h"
 
 namespace heft::train {
 namespace {
 
 namespace fs = std::filesystem;
 
-template <class T>
-std::string little_endian(T value) {
-  std::string bytes;
-  for (std::size_t i = 0; i < sizeof(T); ++i) bytes.push_back(static_cast<char>(value >> (8 * i) & 0xff));
-  return bytes;
-}
-
 std::uint32_t masked_crc(std::string_view bytes) {
   const std::uint32_t crc = crc32c(bytes);
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
-}
-
-// ---- protocol buffer fields: a key (number, wire type), then the value
-
-std::string varint(std::uint64_t value) {
-  std::string bytes;
-  for (; value >= 0x80; value >>= 7) bytes.push_back(static_cast<char>(value | 0x80));
-  bytes.push_back(static_cast<char>(value));
-  return bytes;
-}
-std::string key(int field, int wire_type) { return varint(static_cast<std::uint64_t>(field << 3 | wire_type)); }
-std::string field(int number, std::int64_t value) { return key(number, 0) + varint(static_cast<std::uint64_t>(value)); }
-std::string field(int number, std::string_view bytes) { return key(number, 2) + varint(bytes.size()) + std::string(bytes); }
-std::string field(int number, double value) {
-  std::uint64_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return key(number, 1) + little_endian(bits);
-}
-std::string field(int number, float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return key(number, 5) + little_endian(bits);
 }
 
 std::string record(const std::string& data) {

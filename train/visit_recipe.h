@@ -26,6 +26,9 @@ void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("data.meta_per_class", r.data.meta_per_class);
   visit("data.seed", r.data.seed);
   visit("model", r.model);
+  visit("init", r.init);
+  visit("init_head", r.init_head);
+  visit("freeze", r.freeze);
   visit("loss", r.loss);
   visit("loss_options", r.loss_options);
   visit("logit_norm", r.logit_norm);

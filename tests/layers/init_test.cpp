@@ -84,6 +84,23 @@ TEST_CASE("the seed repeats the initial values", "[layers]") {
   CHECK(weight() != first);
 }
 
+TEST_CASE("networks made without first values take no memory for them, and no random numbers", "[layers]") {
+  const RandomState before = random_state();
+  const std::int64_t features = std::int64_t{1} << 40;
+  {
+    const init::Skip without_values;
+    const Linear linear({.in_features = features, .out_features = 1000});
+    NormedLinear normed({.in_features = features, .out_features = 1000});
+    CHECK(normed.weight().shape() == Shape{1000, features});
+    CHECK(init::constant({features}, 2).shape() == Shape{features});
+    { const init::Skip again; }
+    CHECK(init::normal({2, features}).shape() == Shape{2, features});
+  }
+  CHECK(random_state().next == before.next);
+  CHECK(init::constant({2}, 2).to_vector<float>() == std::vector<float>{2, 2});
+  CHECK(random_state().seed == before.seed);
+}
+
 TEST_CASE("initialisers refuse what has no spread", "[layers]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(init::normal({2}, 0, -1), ValueError);

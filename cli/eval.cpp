@@ -1,0 +1,105 @@
+// heft eval: what a trained model gets right on a data set.
+#include <fmt/format.h>
+
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/model_argument.h"
+#include "cli/recipe_flags.h"
+#include "cli/run.h"
+#include "core/check.h"
+#include "train/evaluate.h"
+#include "train/recipe.h"
+
+namespace heft::cli {
+namespace {
+
+struct Flags {
+  std::string model;
+  train::Recipe recipe;  // its data and device
+  std::string split = "test";
+  bool json = false;
+};
+
+constexpr const char* kExamples = R"(Examples:
+  heft eval runs/latest
+      on the test set of Fashion-MNIST
+  heft eval model.safetensors --data cifar10 --data-dir ~/cifar-10-batches-bin --json
+
+Images are normalised as those the model was trained on, whatever the data set here.)";
+
+void check_fits(const train::ModelInfo& info, const data::Dataset& dataset, const std::string& path) {
+  const models::MakeOptions& o = info.options;
+  const Shape expected{o.channels, o.image_size, o.image_size}, got = dataset.get(0).image.shape();
+  check<DataError>(got == expected, "eval", "expected images of shape {}, which {} takes; the data set has {}", expected, path,
+                   got);
+  check<DataError>(dataset.classes() == o.classes, "eval", "expected {} classes, which {} tells apart; the data set has {}",
+                   o.classes, path, dataset.classes());
+}
+
+std::string as_json(const train::ModelInfo& info, const std::vector<std::string>& names, const train::Evaluation& e) {
+  nlohmann::ordered_json classes = nlohmann::ordered_json::array(), confusion = classes;
+  for (std::int64_t c = 0; c < info.options.classes; ++c) {
+    const std::optional<double> accuracy = e.per_class_accuracy[static_cast<std::size_t>(c)];
+    classes.push_back({{"name", names[static_cast<std::size_t>(c)]},
+                       {"samples", e.confusion.support(c)},
+                       {"accuracy", accuracy ? nlohmann::ordered_json(*accuracy) : nlohmann::ordered_json(nullptr)}});
+    nlohmann::ordered_json row = nlohmann::ordered_json::array();
+    for (std::int64_t p = 0; p < info.options.classes; ++p) row.push_back(e.confusion.count(c, p));
+    confusion.push_back(row);
+  }
+  const nlohmann::ordered_json all{{"model", info.model},
+                                   {"samples", e.samples},
+                                   {"loss", e.mean_loss},
+                                   {"accuracy", e.accuracy},
+                                   {"balanced_accuracy", e.balanced_accuracy},
+                                   {"worst_class_accuracy", e.worst_class_accuracy},
+                                   {"calibration_error", e.calibration_error},
+                                   {"classes", classes},
+                                   {"confusion", confusion}};
+  return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void print(const std::vector<std::string>& names, const train::Evaluation& e) {
+  std::cout << fmt::format(
+      "samples            {:>7}\naccuracy           {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n"
+      "calibration error  {:>5} %\nmean loss          {:>7.4f}\n\n{:<16}{:>10}{:>12}\n",
+      e.samples, percent(e.accuracy), percent(e.balanced_accuracy), percent(e.worst_class_accuracy),
+      percent(e.calibration_error), e.mean_loss, "class", "samples", "accuracy");
+  for (std::size_t c = 0; c < names.size(); ++c)
+    std::cout << fmt::format("{:<16}{:>10}{:>10} %\n", names[c], e.confusion.support(static_cast<std::int64_t>(c)),
+                             percent(e.per_class_accuracy[c]));
+}
+
+int run(const Flags& flags) {
+  const std::string path = model_path(flags.model);
+  const train::ModelFile file = train::load_model_file(path);
+  const train::DataSets sets = train::load_datasets(flags.recipe.data);
+  const data::DatasetPtr& dataset = flags.split == "test" ? sets.test : sets.train;
+  check_fits(file.info, *dataset, path);
+  const ModulePtr net = with_scaled_logits(file);
+  net->to(flags.recipe.device);
+  const train::Evaluation e = train::evaluate(*net, dataset, {.normalize = file.info.normalization});
+  const std::vector<std::string> names = class_names(file.info);
+  if (flags.json) std::cout << as_json(file.info, names, e) << '\n';
+  else print(names, e);
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("eval", "Accuracy of a trained model, by class, and its calibration");
+  const auto flags = std::make_shared<Flags>();
+  command->add_option("model", flags->model, "A model file of heft train, or the folder of a run")->required();
+  command->add_option("--data", flags->recipe.data.data, "As in heft train --data")->capture_default_str();
+  command->add_option("--split", flags->split, "test or train")->check(CLI::IsMember({"test", "train"}))->capture_default_str();
+  command->add_flag("--json", flags->json, "One JSON object, with the confusion matrix");
+  add_machine_flags(*command, flags->recipe);
+  command->footer(kExamples);
+  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+}
+
+}  // namespace heft::cli

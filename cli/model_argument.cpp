@@ -1,0 +1,29 @@
+#include "cli/model_argument.h"
+
+#include <filesystem>
+
+#include "autograd/elementwise.h"
+#include "layers/activation.h"
+#include "layers/sequential.h"
+#include "train/printable.h"
+
+namespace heft::cli {
+
+std::string model_path(const std::string& given) {
+  return std::filesystem::is_directory(given) ? (std::filesystem::path(given) / "model.safetensors").string() : given;
+}
+
+ModulePtr with_scaled_logits(const train::ModelFile& file) {
+  if (file.info.logit_scale == 1) return file.net;
+  const auto scale = [by = file.info.logit_scale](const Variable& logits) { return logits * by; };
+  return sequential({file.net, std::make_shared<Activation>("Scale", scale)});
+}
+
+std::vector<std::string> class_names(const train::ModelInfo& info) {
+  std::vector<std::string> names;
+  for (const std::string& name : info.class_names) names.push_back(train::printable(name));
+  for (auto c = static_cast<std::int64_t>(names.size()); c < info.options.classes; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+
+}  // namespace heft::cli

@@ -1,0 +1,168 @@
+// heft eval, inspect and export: what they print and write, and how they refuse.
+#ifdef HEFT_CLI_PATH
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "data/npy.h"
+#include "tests/catch_compat.h"
+#include "tests/cli/program.h"
+#include "tests/train/blobs.h"
+#include "tests/train/onnx_reader.h"
+#include "train/model_file.h"
+#include "train/run_state.h"
+#include "train/safetensors.h"
+
+using namespace heft;
+using heft::test::contains;
+using heft::test::heft_command;
+using heft::test::Result;
+using heft::test::TemporaryDirectory;
+using nlohmann::json;
+
+namespace {
+
+// A data set and a run that has learnt it.
+struct Trained {
+  TemporaryDirectory folder;
+  std::string run = folder.file("run");
+  Trained() {
+    test::write_blobs(folder, {60, 60, 60, 60}, {10, 10, 10, 10});
+    const Result result = heft_command(
+        folder, "train " + data() + " --model lenet5 --epochs 3 --lr 0.01 --batch-size 32 --out '" + run + "' --no-record");
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+  }
+  std::string data() const { return "--data idx --data-dir '" + folder.path() + "' --threads 1"; }
+  Result command(const std::string& arguments) const { return heft_command(folder, arguments); }
+  std::string quoted(const std::string& name) const { return "'" + folder.file(name) + "'"; }
+};
+
+}  // namespace
+
+TEST_CASE("heft eval: the numbers of training, from the file alone", "[cli]") {
+  const Trained trained;
+  std::istringstream lines(test::read_text(trained.run + "/metrics.jsonl"));
+  json last;
+  for (std::string line; std::getline(lines, line);) last = json::parse(line);
+
+  const Result result = trained.command("eval '" + trained.run + "' " + trained.data() + " --json");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json got = json::parse(result.out);
+  CHECK(got["model"] == "lenet5");
+  CHECK(got["samples"] == 40);
+  CHECK(got["accuracy"] == last["test_accuracy"]);
+  CHECK(got["balanced_accuracy"] == last["balanced_accuracy"]);
+  CHECK(got["worst_class_accuracy"] == last["worst_class_accuracy"]);
+  CHECK(got["loss"].get<double>() == Approx(last["test_loss"].get<double>()));
+  REQUIRE(got["classes"].size() == 4);
+  CHECK(got["classes"][1]["name"] == "1");
+  CHECK(got["classes"][1]["samples"] == 10);
+  CHECK(got["confusion"].size() == 4);
+
+  const Result table = trained.command("eval '" + trained.run + "/model.safetensors' " + trained.data() + " --split train");
+  REQUIRE(table.exit_code == 0);
+  CHECK(contains(table.out, "samples                240"));
+  CHECK(contains(table.out, "calibration error"));
+}
+
+TEST_CASE("heft eval: data that the model does not take is named", "[cli]") {
+  const Trained trained;
+  const std::string path = trained.folder.file("other.safetensors");
+  const auto refusal = [&](const models::MakeOptions& options) {
+    train::save_model_file(path, *models::make("mlp", options), {.model = "mlp", .options = options});
+    const Result result = trained.command("eval '" + path + "' " + trained.data());
+    CHECK(result.exit_code == 3);
+    return result.err;
+  };
+  CHECK(contains(refusal({.classes = 4, .image_size = 14}), "(1, 14, 14)"));
+  CHECK(contains(refusal({.classes = 5, .image_size = 12}), "expected 5 classes"));
+  train::save_model(path, *models::lenet5());
+  CHECK(trained.command("eval '" + path + "' " + trained.data()).exit_code == 3);
+  CHECK(trained.command("eval " + trained.quoted("none") + " " + trained.data()).exit_code == 3);
+  CHECK(trained.command("eval '" + trained.run + "' --split x").exit_code == 2);
+}
+
+TEST_CASE("heft inspect checkpoint: whatever safetensors file", "[cli]") {
+  const Trained trained;
+  const Result result = trained.command("inspect checkpoint '" + trained.run + "' --json");
+  REQUIRE(result.exit_code == 0);
+  const json got = json::parse(result.out);
+  CHECK(got["parameters"] == models::make("lenet5", {.classes = 4, .image_size = 12})->parameter_count());
+  CHECK(got["metadata"]["model"] == "lenet5");
+  CHECK(got["tensors"].size() == 10);
+  CHECK(got["tensors"][0] == json({{"name", "conv1.bias"}, {"dtype", "f32"}, {"shape", {6}}}));
+  CHECK(got["not_finite"].empty());
+  // The state of a run has the same parameters, and more.
+  const json state = json::parse(trained.command("inspect checkpoint '" + trained.run + "/state.safetensors' --json").out);
+  CHECK(state["parameters"] == got["parameters"]);
+  CHECK(state["bytes"] > got["bytes"]);
+
+  const std::string path = trained.folder.file("foreign.safetensors");
+  train::write_safetensors(path, {.tensors = {{"a\x1b[31m", Tensor::full({2, 3}, std::nan(""))}, {"n", Tensor::arange(4)}},
+                                  .metadata = {{"by", "some\none"}}});
+  const Result foreign = trained.command("inspect checkpoint '" + path + "'");
+  CHECK(foreign.exit_code == 0);
+  CHECK(contains(foreign.out, "by: some?one"));
+  CHECK(contains(foreign.out, "a?[31m  f32    (2, 3)"));
+  CHECK(contains(foreign.out, "2 tensors, 6 parameters, 56 bytes"));
+  CHECK(contains(foreign.out, "a?[31m has NaN or infinity"));
+
+  CHECK(trained.command("inspect checkpoint " + trained.quoted("none")).exit_code == 3);
+  CHECK(trained.command("inspect").exit_code == 2);
+}
+
+TEST_CASE("heft export: onnx, npy and safetensors", "[cli]") {
+  const Trained trained;
+  const train::ModelFile file = train::load_model_file(trained.run + "/model.safetensors");
+  REQUIRE(trained.command("export '" + trained.run + "' --to onnx").exit_code == 0);
+  const test::OnnxModel model = test::read_onnx(test::read_text(trained.run + "/model.onnx"));
+  CHECK(model.types().front() == "Sub");
+  CHECK(model.output == "logits");
+  REQUIRE(trained
+              .command("export '" + trained.run + "' --to onnx --raw-input --probabilities --fold-batch-norm -o " +
+                       trained.quoted("raw.onnx"))
+              .exit_code == 0);
+  CHECK(test::read_onnx(test::read_text(trained.folder.file("raw.onnx"))).output == "probabilities");
+
+  REQUIRE(trained.command("export '" + trained.run + "' --to npy").exit_code == 0);
+  for (const auto& [name, tensor] : file.net->state()) {
+    INFO(name);
+    CHECK(data::read_npy(trained.run + "/model_npy/" + name + ".npy").to_vector<float>() == tensor.to_vector<float>());
+  }
+  REQUIRE(trained.command("export '" + trained.run + "' --to safetensors").exit_code == 0);
+  const train::SafeTensors plain = train::read_safetensors(trained.run + "/weights.safetensors");
+  CHECK(plain.metadata == std::map<std::string, std::string>{{"format", "pt"}});
+  CHECK(plain.tensors.size() == 10);
+
+  CHECK(trained.command("export '" + trained.run + "' --to npy --raw-input").exit_code == 2);
+  CHECK(trained.command("export '" + trained.run + "' --to tflite").exit_code == 2);
+  CHECK(trained.command("export '" + trained.run + "'").exit_code == 2);
+  const std::string before = test::read_text(trained.run + "/model.safetensors");
+  CHECK(trained.command("export '" + trained.run + "' --to safetensors -o '" + trained.run + "/model.safetensors'").exit_code ==
+        2);
+  CHECK(test::read_text(trained.run + "/model.safetensors") == before);
+  CHECK(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("none/x.onnx")).exit_code == 3);
+}
+
+TEST_CASE("heft train: --init, --init-head and --freeze", "[cli]") {
+  const Trained trained;
+  const std::string train = "train " + trained.data() + " --epochs 1 --batch-size 32 --no-record --out " +
+                            trained.quoted("tuned") + " --init '" + trained.run + "/model.safetensors' ";
+  REQUIRE(trained.command(train + "--model lenet5 --freeze conv1,conv2 --init-head new").exit_code == 0);
+  const auto before = train::read_safetensors(trained.run + "/model.safetensors").tensors;
+  const auto after = train::read_safetensors(trained.folder.file("tuned/model.safetensors")).tensors;
+  CHECK(after.at("conv2.weight").to_vector<float>() == before.at("conv2.weight").to_vector<float>());
+  CHECK(after.at("fc1.weight").to_vector<float>() != before.at("fc1.weight").to_vector<float>());
+  CHECK(json::parse(test::read_text(trained.folder.file("tuned/config.json")))["freeze"] == "conv1,conv2");
+  const Result other = trained.command(train + "--model mlp");
+  CHECK(other.exit_code == 3);
+  CHECK(contains(other.err, "conv1.weight"));
+  CHECK(trained.command(train + "--model lenet5 --freeze conv9").exit_code == 2);
+}
+
+#endif
