@@ -36,7 +36,7 @@ Evaluation evaluate(Module& net, const data::DatasetPtr& dataset, const Evaluate
     const Variable losses = options.loss ? options.loss(logits, batch.labels) : cross_entropy(logits, batch.labels);
     loss_sum += sum(losses.value().astype(DType::f64)).item();
     // A network that has diverged has no confidence; its loss says so.
-    if (std::isfinite(loss_sum)) calibration.add(softmax(logits.value(), 1), batch.labels);
+    if (std::isfinite(loss_sum)) calibration.add(softmax(logits.value() * options.logit_scale, 1), batch.labels);
     result.confusion.add(argmax(logits.value()).to(Device::cpu()), batch.labels.to(Device::cpu()));
   }
   result.samples = result.confusion.total();

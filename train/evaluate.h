@@ -33,6 +33,7 @@ struct EvaluateOptions {
   std::int64_t batch_size = 500;
   data::Normalization normalize = {};  // as in training
   Loss loss = nullptr;                 // null: cross entropy
+  double logit_scale = 1;              // probabilities are softmax(logit_scale * logits), for networks that end in cosines
 };
 
 // Accuracies are fractions; data/metrics.h defines them.

@@ -67,7 +67,9 @@ Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, cons
                               const FitOptions& options, int epoch) {
   const Evaluation result = evaluate(
       net, dataset,
-      {.normalize = batches.options().normalize, .loss = options.evaluation_loss ? options.evaluation_loss : options.loss});
+      {.normalize = batches.options().normalize,
+                .loss = options.evaluation_loss ? options.evaluation_loss : options.loss,
+                .logit_scale = options.logit_scale});
   check<NumericError>(std::isfinite(result.mean_loss), kOp,
                       "expected a finite loss after epoch {}; got {}: the run has diverged (a lower learning rate may help)",
                       epoch, result.mean_loss);

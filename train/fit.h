@@ -81,6 +81,7 @@ struct FitOptions {
   Loss loss = nullptr;                              // null: cross entropy
   // Of the evaluations, for a loss that belongs in training alone (margins, logit adjustment). Null: `loss`.
   Loss evaluation_loss = nullptr;
+  double logit_scale = 1;  // of the evaluations' probabilities: EvaluateOptions
   // In training, in the place of `loss`: for a loss that needs more of the batch than its labels, such as the samples' indices.
   std::function<Variable(const Variable& logits, const data::Batch& batch)> batch_loss = nullptr;
   // Factor on the learning rate and value of lambda; time is the number of epochs finished: 0, 1, ... Null: left alone.

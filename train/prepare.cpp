@@ -159,6 +159,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   s.fit = {.epochs = r.epochs,
            .loss = losses.train,
            .evaluation_loss = losses.evaluation,
+           .logit_scale = s.info.logit_scale,
            .lr_factor = make_lr_schedule(r),
            .test = s.data.test,
            .validation = s.data.validation};

@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import struct
+import zlib
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -42,6 +43,46 @@ for descr, data in (("<f4", bytes(24)), ("<f8", bytes(48)), ("|u1", bytes(6)), (
     put("npy", descr[1:], b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
 header = "{'descr': '|O', 'fortran_order': True, 'shape': (9999999999, 9999999999), }\n"
 put("npy", "object", b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header.encode())
+
+
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour, rows, extra=b"", interlace=0):
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+grey = b"".join(bytes((0, 10 * y, 20 * y, 30 * y)) for y in range(2))
+put("image", "grey.png", b"\0" + png(3, 2, 8, 0, grey))
+put("image", "rgb.png", b"\1" + png(2, 2, 8, 2, bytes(2 * 7)))
+put("image", "rgba.png", b"\1" + png(2, 2, 8, 6, bytes((0,) + (200,) * 8) * 2))
+put("image", "sixteen.png", b"\0" + png(2, 1, 16, 0, bytes(5)))
+put("image", "palette.png", b"\1" + png(4, 1, 2, 3, bytes((0, 0b00011011)), chunk(b"PLTE", bytes(range(12)))))
+put("image", "interlaced.png", b"\0" + png(1, 1, 8, 0, bytes((0, 7)), interlace=1))
+put("image", "huge.png", b"\0" + png(2**31 - 1, 2**31 - 1, 8, 2, b""))
+put("image", "cut.png", b"\0" + png(3, 2, 8, 0, grey)[:-20])
+put("image", "gif", b"\0GIF89a" + bytes(20))
+try:
+    import io
+
+    from PIL import Image
+
+    for mode in ("L", "RGB", "CMYK"):
+        for progressive in (False, True):
+            file = io.BytesIO()
+            Image.new(mode, (9, 7), 77).save(file, "JPEG", progressive=progressive)
+            put("image", mode + ("-progressive" if progressive else "") + ".jpg", b"\1" + file.getvalue())
+except ImportError:
+    print("without Pillow: the JPEG files stay as they are")
+
+put("csv", "plain", b"path,label\na.png,cat\nb.png,dog\n")
+put("csv", "quoted", b'\xef\xbb\xbf"a ""b"", c\nd",x\r\n\r\n"",\n')
+put("csv", "open", b'"a,b\nc')
+put("csv", "zero", b"a\0b,c\n")
 
 
 def safetensors(header, data=b""):

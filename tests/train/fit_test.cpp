@@ -189,6 +189,9 @@ TEST_CASE("evaluate: accuracies, mode and state", "[train][evaluate]") {
   CHECK(train::evaluate(*net, dataset, {.loss = [](const Variable&, const Tensor& labels) {
           return Variable(Tensor::full(labels.shape(), 2));
         }}).mean_loss == Approx(2));
+  const train::Evaluation sharp = train::evaluate(*net, dataset, {.logit_scale = 1e6});
+  CHECK(sharp.calibration_error == Approx(1 - sharp.accuracy).margin(1e-6));  // sure of every answer
+  CHECK(sharp.mean_loss == Approx(result.mean_loss).epsilon(1e-5));
 }
 
 TEST_CASE("save_run: a resumed run gives the bits of one that was never interrupted", "[train][state]") {
