@@ -73,8 +73,8 @@ struct Recipe {
   // Random changes to the training and meta images (data/augment.h). "crop-flip": padded with 4 black pixels and cut out again,
   // left and right exchanged half the time, the protocol of the long-tail papers; "reflect-crop-flip": padded by reflection, as
   // Meta-Weight-Net's code does; "crop-flip-cutout": crop-flip and 16 x 16 pixels of the mean colour. For photographs
-  // (data/photo_augment.h): "resized-crop-flip", a random part of the image as it is stored, at the size that it has, so that all
-  // that looks at the training set, the model first, sees one size; "resized-crop-flip-jitter": and the light changed by 0.4.
+  // (data/photo_augment.h): "resized-crop-flip", a random part of the image as it is stored, resized to that size, so that all
+  // who look at the training set, the model first, see one size; "resized-crop-flip-jitter": with the light changed by 0.4.
   std::string augment = "none";
   // alpha of data/mixup.h, one share a batch; 0: none. The loss is mixed_loss(); the accuracy in training goes by the label
   // that the sample had alone.
