@@ -99,6 +99,7 @@
 #include "train/mixed_loss.h"
 #include "train/model_file.h"
 #include "train/onnx.h"
+#include "train/predict.h"
 #include "train/progress.h"
 #include "train/prune.h"
 #include "train/recipe.h"

@@ -14,6 +14,7 @@ void add_demo(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
+void add_predict(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_study(CLI::App& app, int& exit_code);
 void add_summary(CLI::App& app, int& exit_code);

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   add_eval(app, exit_code);
   add_export(app, exit_code);
   add_inspect(app, exit_code);
+  add_predict(app, exit_code);
   add_report(app, exit_code);
   add_study(app, exit_code);
   add_summary(app, exit_code);

@@ -1,4 +1,4 @@
-// heft eval, inspect and export: what they print and write, and how they refuse.
+// heft eval, inspect, export and predict: what they print and write, and how they refuse.
 #ifdef HEFT_CLI_PATH
 
 #include <cmath>
@@ -10,6 +10,7 @@
 #include "data/npy.h"
 #include "tests/catch_compat.h"
 #include "tests/cli/program.h"
+#include "tests/data/image_files.h"
 #include "tests/train/blobs.h"
 #include "tests/train/onnx_reader.h"
 #include "train/model_file.h"
@@ -147,6 +148,58 @@ TEST_CASE("heft export: onnx, npy and safetensors", "[cli]") {
         2);
   CHECK(test::read_text(trained.run + "/model.safetensors") == before);
   CHECK(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("none/x.onnx")).exit_code == 3);
+}
+
+TEST_CASE("heft predict: classes of image files, as the network saw its training images", "[cli]") {
+  const TemporaryDirectory folder;
+  // A network that says how bright an image is: class 1 above a grey of 0.5, by 20 logits.
+  const models::MakeOptions options{.classes = 2, .channels = 1, .image_size = 4};
+  const ModulePtr net = models::make("mlp", options);
+  auto state = net->state();
+  for (auto& [name, tensor] : state) tensor.fill_(0);
+  state["fc1.weight"].slice(0, 0, 1).fill_(1.0 / 16);
+  state["fc2.weight"].slice(0, 0, 1).slice(1, 0, 1).fill_(1);
+  state["fc3.weight"].slice(0, 1, 2).slice(1, 0, 1).fill_(20);
+  state["fc3.bias"].slice(0, 1, 2).fill_(-10);
+  net->load_state(state);
+  const std::string model = folder.file("model.safetensors");
+  train::save_model_file(model, *net, {.model = "mlp", .options = options, .class_names = {"dark", "bright"}});
+  folder.write("dark.png", test::plain_png(4, 4, {51}));
+  folder.write("bright.png", test::plain_png(30, 20, {204, 204, 204}));  // another size, in colour
+  folder.write("broken.png", "no image");
+  const std::string images =
+      " '" + folder.file("dark.png") + "' '" + folder.file("broken.png") + "' '" + folder.file("bright.png") + "' ";
+
+  const Result result = heft_command(folder, "predict '" + model + "'" + images + "--json --batch-size 2");
+  INFO(result.err);
+  CHECK(result.exit_code == 3);
+  CHECK(contains(result.err, "broken.png"));
+  std::istringstream lines(result.out);
+  std::vector<json> got;
+  for (std::string line; std::getline(lines, line);) got.push_back(json::parse(line));
+  REQUIRE(got.size() == 3);
+  const double dark = 1 / (1 + std::exp(6.0));
+  for (const json& line : got) {
+    if (line["image"] == folder.file("broken.png")) {
+      CHECK(line.contains("error"));
+      continue;
+    }
+    const bool is_bright = line["image"] == folder.file("bright.png");
+    REQUIRE(line["predictions"].size() == 2);
+    CHECK(line["predictions"][0]["class"] == (is_bright ? "bright" : "dark"));
+    CHECK(line["predictions"][0]["label"] == (is_bright ? 1 : 0));
+    CHECK(line["predictions"][0]["probability"].get<double>() == Approx(1 - dark));
+    CHECK(line["predictions"][1]["probability"].get<double>() == Approx(dark).epsilon(1e-3));
+  }
+
+  const Result table = heft_command(folder, "predict '" + model + "' '" + folder.file("dark.png") + "' --top-k 1");
+  CHECK(table.exit_code == 0);
+  CHECK(table.out == folder.file("dark.png") + "\n   99.8 %  dark\n");
+  CHECK(heft_command(folder, "predict '" + model + "'").exit_code == 2);
+  CHECK(heft_command(folder, "predict '" + model + "' x.png --top-k 0").exit_code == 2);
+  train::save_model_file(model, *models::make("mlp", {.channels = 2, .image_size = 4}),
+                         {.model = "mlp", .options = {.channels = 2, .image_size = 4}});
+  CHECK(contains(heft_command(folder, "predict '" + model + "' x.png").err, "1 or 3 channels"));
 }
 
 TEST_CASE("heft train: --init, --init-head and --freeze", "[cli]") {
