@@ -24,10 +24,9 @@ struct Flags {
   bool json = false;
 };
 
-// By its name: not what an optimizer, a loss or a batch norm keeps, nor a counter.
-bool is_parameter(const std::string& name, const Tensor& tensor) {
-  for (const char* other : {"optimizer.", "loss.", "run."})
-    if (name.starts_with(other)) return false;
+// By its name: not what a batch norm keeps, nor a counter; of a run's state what is under "model." alone.
+bool is_parameter(const std::string& name, const Tensor& tensor, bool of_run) {
+  if (of_run && !name.starts_with("model.")) return false;
   return is_floating(tensor.dtype()) && !name.ends_with(".running_mean") && !name.ends_with(".running_var");
 }
 
@@ -39,8 +38,9 @@ struct Totals {
 };
 Totals totals_of(const train::SafeTensors& contents) {
   Totals totals;
+  const bool of_run = contents.tensors.count("run.epochs") > 0;
   for (const auto& [name, tensor] : contents.tensors) {
-    if (is_parameter(name, tensor)) totals.parameters += tensor.numel();
+    if (is_parameter(name, tensor, of_run)) totals.parameters += tensor.numel();
     totals.bytes += tensor.numel() * static_cast<std::int64_t>(size_of(tensor.dtype()));
     if (!finite(tensor)) totals.not_finite.push_back(name);
   }

@@ -46,10 +46,10 @@ struct DataSets {
   data::DatasetPtr validation;  // null: none
   data::DatasetPtr meta;        // clean and balanced, not in train; null: none
   data::DatasetPtr test;
-  data::Normalization normalize;           // of the training images
-  std::vector<std::int64_t> class_counts;  // of the training set
-  std::vector<data::BrokenFile> skipped;   // of a folder or a list of images
-  int workers = 1;                         // threads that the Loader of a run needs to keep up
+  data::Normalization normalize;               // of the training images
+  std::vector<std::int64_t> class_counts;      // of the training set
+  std::vector<data::BrokenFile> skipped = {};  // of a folder or a list of images
+  int workers = 1;                             // threads that the Loader of a run needs to keep up
 };
 // Throws ValueError where a word is none of the above, DataError where files are missing or damaged.
 DataSets load_datasets(const DataRecipe& recipe);

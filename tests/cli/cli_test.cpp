@@ -64,7 +64,7 @@ TEST_CASE("heft: help and version", "[cli]") {
     INFO(flag);
     CHECK(contains(train.out, flag));
   }
-  CHECK(contains(heft_command(folder, "demo --help").out, "--seeds"));
+  CHECK(contains(heft_command(folder, "demo --help").out, "--class-order"));
   CHECK(heft_command(folder, "--version").out == "heft " HEFT_VERSION "\n");
   CHECK(contains(heft_command(folder, "summary lenet5").out, "61,706"));
 }

@@ -39,7 +39,7 @@ struct Trained {
   }
   std::string data() const { return "--data idx --data-dir '" + folder.path() + "' --threads 1"; }
   Result command(const std::string& arguments) const { return heft_command(folder, arguments); }
-  std::string quoted(const std::string& name) const { return "'" + folder.file(name) + "'"; }
+  std::string quoted(const std::string& name) const { return std::string("'").append(folder.file(name)).append("'"); }
 };
 
 }  // namespace

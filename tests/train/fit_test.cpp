@@ -339,7 +339,7 @@ TEST_CASE("fit: a network that predicts one class for everything is reported", "
   const data::DatasetPtr even = blobs({30, 30, 30, 30});
   data::Loader even_batches(even, {.batch_size = 8, .shuffle = true, .seed = 3});
   const FitResult dead = fit(*net, opt, even_batches, {.epochs = 3, .test = even});
-  for (const EpochReport& epoch : dead.epochs) {
+  for (const train::EpochReport& epoch : dead.epochs) {
     CHECK(epoch.test->accuracy == Approx(0.25));
     CHECK(epoch.collapsed_to);
   }

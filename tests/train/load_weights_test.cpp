@@ -72,7 +72,7 @@ TEST_CASE("load weights: PyTorch's names, wrapped or not, and heft's own states"
 
   const ModulePtr trained = models::make("resnet20", kSmall), net = models::make("resnet20", kSmall);
   const optim::SGD opt(trained->parameters(), {.lr = 0.1});
-  train::save_run(folder.file("state.safetensors"), *trained, opt, 3);
+  train::save_run(folder.file("state.safetensors"), *trained, opt, {.epochs = 3});
   train::load_weights(folder.file("state.safetensors"), *net);
   check_state(*net, trained->state());
 }
@@ -105,7 +105,7 @@ TEST_CASE("load weights: a table says what is missing, left over and of another 
   check_state(*net, before);
 
   State many = net->state();
-  for (int i = 0; i < 50; ++i) many["x" + std::to_string(i)] = Tensor::ones({1});
+  for (int i = 0; i < 50; ++i) many[std::to_string(i) + "x"] = Tensor::ones({1});
   CHECK(contains(message_of<DataError>([&] { train::load_weights(write(folder, many), *net); }), "and 10 more"));
   CHECK_THROWS_AS(train::load_weights(folder.file("none"), *net), DataError);
 }
