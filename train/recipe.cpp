@@ -169,7 +169,8 @@ Recipe resolved(Recipe r) {
   check(*r.lr > 0 && std::isfinite(*r.lr), kOp, "expected a finite lr above 0; got {}", *r.lr);
   check(*r.weight_decay >= 0 && std::isfinite(*r.weight_decay), kOp, "expected a finite weight-decay of at least 0; got {}",
         *r.weight_decay);
-  check(r.momentum.value_or(0) >= 0 && r.momentum.value_or(0) < 1, kOp, "expected momentum in [0, 1); got {}", *r.momentum);
+  check(r.momentum.value_or(0) >= 0 && r.momentum.value_or(0) < 1, kOp, "expected momentum in [0, 1); got {}",
+        r.momentum.value_or(0));
   // One hard sample may have the batch; the norm keeps its step one of ordinary length.
   if (!r.clip_norm) r.clip_norm = has_lambda(r) ? 1 : std::numeric_limits<double>::infinity();
   check_positive("clip-norm", *r.clip_norm);
