@@ -65,11 +65,10 @@ EpochReport begin_epoch(optim::Optimizer& opt, const FitOptions& options, int ep
 
 Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, const data::Loader& batches,
                               const FitOptions& options, int epoch) {
-  const Evaluation result = evaluate(
-      net, dataset,
-      {.normalize = batches.options().normalize,
-                .loss = options.evaluation_loss ? options.evaluation_loss : options.loss,
-                .logit_scale = options.logit_scale});
+  const Evaluation result = evaluate(net, dataset,
+                                     {.normalize = batches.options().normalize,
+                                      .loss = options.evaluation_loss ? options.evaluation_loss : options.loss,
+                                      .logit_scale = options.logit_scale});
   check<NumericError>(std::isfinite(result.mean_loss), kOp,
                       "expected a finite loss after epoch {}; got {}: the run has diverged (a lower learning rate may help)",
                       epoch, result.mean_loss);
