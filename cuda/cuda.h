@@ -1,15 +1,24 @@
-// Whether a GPU can be used. Every build has these functions; none of them throws.
+// Whether a GPU can be used, and how it computes. Every build has these functions.
 #pragma once
 
 #include <string>
 
 namespace heft::cuda {
 
-// True where Device::cuda() can hold tensors and compute on them: never in this version, which has no CUDA kernels.
+// True where Device::cuda() can hold tensors and compute on them.
 bool is_available();
-// GPUs that the CUDA runtime sees; 0 in a build without CUDA.
+// GPUs that the CUDA runtime sees; 0 in a build without CUDA. heft computes on the first of them: CUDA_VISIBLE_DEVICES chooses.
 int device_count();
 // One sentence, e.g. "built without CUDA; configure with -DHEFT_CUDA=ON". Empty where is_available().
 std::string why_unavailable();
+
+// How f32 matrix products and convolutions multiply. tf32, the default: on tensor cores, each factor rounded to 11 significant
+// bits and sums in f32, a relative error of about 3e-4; f32: exact products, and several times slower.
+enum class Precision { tf32, f32 };
+void set_precision(Precision precision);
+Precision precision();
+
+// Waits until everything that was asked of the GPU is done; nothing without one. Throws DeviceError where a kernel has failed.
+void synchronize();
 
 }  // namespace heft::cuda

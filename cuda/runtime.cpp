@@ -1,16 +1,27 @@
-// The seam in a build with CUDA: asks the runtime what there is.
+// What there is of a GPU, in a build with CUDA.
 #include <cuda_runtime_api.h>
 
-#include "core/backend.h"
+#include <atomic>
+
 #include "core/check.h"
-#include "core/memory.h"
 #include "cuda/cuda.h"
 
-namespace heft {
+namespace heft::cuda {
+namespace {
 
-namespace cuda {
+std::atomic<Precision> current_precision{Precision::tf32};
 
-bool is_available() { return false; }
+std::string find_reason() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) return fmt::format("no GPU can be used: {}", cudaGetErrorString(status));
+  if (count == 0) return "no GPU can be used: the CUDA runtime sees none";
+  return "";
+}
+
+}  // namespace
+
+bool is_available() { return why_unavailable().empty(); }
 
 int device_count() {
   int count = 0;
@@ -18,15 +29,11 @@ int device_count() {
 }
 
 std::string why_unavailable() {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) return fmt::format("no GPU can be used: {}", cudaGetErrorString(status));
-  return fmt::format("this version has no CUDA kernels yet ({} GPU{} found); use Device::cpu()", count, count == 1 ? "" : "s");
+  static const std::string reason = find_reason();
+  return reason;
 }
 
-}  // namespace cuda
+void set_precision(Precision precision) { current_precision = precision; }
+Precision precision() { return current_precision; }
 
-Backend& cuda_backend() { fail<DeviceError>("cuda", "{}", cuda::why_unavailable()); }
-Allocator& cuda_allocator(int) { fail<DeviceError>("cuda", "{}", cuda::why_unavailable()); }
-
-}  // namespace heft
+}  // namespace heft::cuda

@@ -1,0 +1,20 @@
+// The one stream that everything runs on, in the order in which it was asked for, and the handle of cuBLAS on it. heft
+// computes on the GPU that CUDA calls 0; CUDA_VISIBLE_DEVICES chooses another. Internal to cuda/.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+namespace heft::cuda {
+
+cudaStream_t stream();
+cublasHandle_t cublas();
+int multiprocessors();
+// Waits for all work so far, and throws DeviceError where a kernel has failed.
+void synchronize();
+// Whether a graph is being captured: nothing may wait for the device then.
+bool capturing();
+
+}  // namespace heft::cuda
