@@ -25,6 +25,7 @@
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/tensor.h"
+#include "core/tilt.h"
 #include "core/version.h"
 #include "cuda/cuda.h"
 #include "data/augment.h"

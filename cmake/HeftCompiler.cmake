@@ -17,7 +17,7 @@ endif()
 string(REPLACE ";" "," heft_sanitizers "${HEFT_SANITIZE}")
 function(heft_compile_options target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic $<$<BOOL:${HEFT_WERROR}>:-Werror>>
-    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --expt-relaxed-constexpr --extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter
                                $<$<BOOL:${HEFT_WERROR}>:-Werror=all-warnings>>)
   if(HEFT_FUZZ)
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)

@@ -7,10 +7,16 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "core/random.h"
+#include "core/recording.h"
 #include "core/tensor.h"
+#include "core/tilt.h"
 
 namespace heft {
 
@@ -49,11 +55,25 @@ struct BatchNormGradients {
   Tensor beta;
 };
 
+struct TiltResult {
+  Tensor weights;  // (N), f64
+  Tensor seed;     // (N), of the losses' dtype: weights / N
+  Tensor value;    // rank 0, likewise: sum of seed_i loss_i
+};
+
 // Scalars of one optimizer update; formulas in optim/sgd.h and optim/adam.h.
 struct SgdStep {
   double lr = 0, momentum = 0, dampening = 0, weight_decay = 0;
   bool nesterov = false;
   bool first = false;  // the momentum buffer starts as the gradient
+};
+// One parameter among those that are updated together. All tensors in the parameter's layout.
+struct SgdTarget {
+  Tensor parameter, gradient;
+  Tensor velocity;  // undefined without momentum
+  double weight_decay = 0;
+  std::int64_t group = 0;
+  bool first = false;  // of SgdStep
 };
 struct AdamStep {
   double lr = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
@@ -122,6 +142,11 @@ class Backend {
   virtual BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                                  const Tensor& variance, double eps) = 0;
 
+  // ---- exponential weights of a batch of losses (N), f32 or f64: tilt::step (core/tilt.h). prior, prior_before: (N) f64, or
+  // undefined. `state` holds the bytes of a tilt::State and, with `update`, is taken a step further.
+  virtual TiltResult tilt(const Tensor& losses, const Tensor& prior, const Tensor& prior_before, const tilt::Options& options,
+                          Tensor& state, bool update) = 0;
+
   // ---- random: element i of x depends on (key, i) alone. uniform: [a, b); normal: mean a, deviation b.
   virtual void random(Tensor& x, Distribution distribution, double a, double b, RandomKey key) = 0;
 
@@ -135,6 +160,19 @@ class Backend {
   virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
   // Dense or opaque x -> the sum of x_i^2, computed in f64 whatever x is, rank 0.
   virtual Tensor sum_squares(const Tensor& x);
+
+  // sgd_step of many parameters at once. `factors`, f64: a factor on all gradients, then the lr of each group, so that a
+  // recorded step follows both; those of `step` are not read. Where the factor is 0, or `hold` (i64 or the bytes of one;
+  // undefined: none) begins with another number than 0, nothing happens.
+  virtual void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold);
+  // factors[0] = scale, times what brings the norm of all gradients times scale down to `largest`; 0 where the norm is not
+  // finite, and then 1 is added to the last of `factors`.
+  virtual void clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors);
+
+  // ---- a step recorded once and done again. `work` runs here once; whether it is done then, or by the first replay, is
+  // records_ahead(). Default: it is done, and a replay runs it again.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
+  virtual bool records_ahead() const { return false; }
 };
 
 // Plain templated loops in f32 and f64, always there: the oracle for the others.

@@ -31,6 +31,12 @@ Params pack(const F& f) {
     std::copy_n(reinterpret_cast<const double*>(&f), sizeof(F) / sizeof(double), params.begin());
   return params;
 }
+template <class F>
+F unpack([[maybe_unused]] const Params& params) {
+  if constexpr (std::is_empty_v<F>) return F{};
+  else if constexpr (sizeof(F) == sizeof(double)) return F{params[0]};
+  else return F{params[0], params[1]};
+}
 
 template <class F>
 Tensor unary(const Tensor& x, F f = {}) {
@@ -81,7 +87,8 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log);
 // Sums the axes along which `shape` was broadcast to x's shape: the adjoint of expand.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
-// ---- indexing. Indices are i64 (i32 is converted) and checked: ShapeError names the first bad one.
+// ---- indexing. Indices are i64 (i32 is converted) and checked: ShapeError names the first bad one. On a GPU they are not, so
+// that nothing waits for it: a bad one reads as NaN (0 in whole numbers) and adds to nothing.
 Tensor index_select(const Tensor& x, int axis, const Tensor& index);
 Tensor index_add(const Tensor& dy, int axis, const Tensor& index, std::int64_t n);
 Tensor gather(const Tensor& x, int axis, const Tensor& index);

@@ -125,9 +125,8 @@ Tensor Tensor::contiguous() const {
 Tensor Tensor::clone() const {
   check(defined(), "clone", "expected a defined tensor; got an undefined one");
   if (!is_opaque()) return empty(shape_, dtype_, device()).copy_(*this);
+  if (device().is_cuda()) return backend_for(*this).to_layout(contiguous(), layout_);
   Tensor copy = empty_like(*this);
-  check<DeviceError>(device().is_cpu(), "clone", "expected a row-major tensor or one on the cpu; got {} on {}", layout_.str(),
-                     device());
   std::memcpy(copy.mutable_raw(), raw(), storage_->bytes());
   return copy;
 }

@@ -64,11 +64,21 @@ class CudaBackend final : public Backend {
   BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                          const Tensor& variance, double eps) override;
 
+  // tilt.cu
+  TiltResult tilt(const Tensor& losses, const Tensor& prior, const Tensor& prior_before, const tilt::Options& options,
+                  Tensor& state, bool update) override;
+
   // random.cu, optimizer.cu
   void random(Tensor& x, Distribution distribution, double a, double b, RandomKey key) override;
   void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) override;
   void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
                  const AdamStep& step) override;
+  void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) override;
+  void clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors) override;
+
+  // graph.cpp
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
+  bool records_ahead() const override { return true; }
 };
 
 }  // namespace heft

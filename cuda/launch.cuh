@@ -46,8 +46,8 @@ __device__ inline T warp_sum(T v) {
   for (int lanes = 16; lanes > 0; lanes /= 2) v += __shfl_xor_sync(0xffffffffu, v, lanes);
   return v;
 }
-// The sum over a block of at most 1024 threads, whole warps, in every one of them, added in the same order always. `shared` holds
-// 32 values and may be used again after the call.
+// The sum over a block of at most 1024 threads, whole warps, in every one of them, added in the same order always. `shared`
+// holds 32 values and may be used again after the call.
 template <class T>
 __device__ inline T block_sum(T v, T* shared) {
   v = warp_sum(v);

@@ -75,6 +75,10 @@ void check_status(cublasStatus_t status, const char* call) {
     fail<DeviceError>("cuda", "expected {} to succeed; got {}", call, cublasGetStatusName(status));
 }
 
+void check_shape(bool condition, const char* op, const std::string& expectation) {
+  check<ShapeError>(condition, op, "expected {}", expectation);
+}
+
 void launched(const char* op) {
   cudaError_t status = cudaGetLastError();
   if (status == cudaSuccess && wants_sync() && !capturing()) status = cudaStreamSynchronize(stream());

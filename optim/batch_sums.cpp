@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace heft::optim {
@@ -22,22 +21,10 @@ double batch_mean(std::span<const double> weights, std::span<const double> x) {
 }
 
 LogMeanExp log_mean_exp(std::span<const double> z) {
-  const double max = *std::max_element(z.begin(), z.end());
-  if (max == -std::numeric_limits<double>::infinity()) return {max, 0};
-  double sum = 0;
-  for (const double v : z) sum += std::exp(v - max);
-  return {max, std::log(sum / static_cast<double>(z.size()))};
+  return tilt::log_mean_exp(tilt::OneThread{}, static_cast<std::int64_t>(z.size()), z.data());
 }
 
-LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMeanExp& b, std::int64_t m) {
-  if (n == 0) return b;
-  const double max = std::max(a.max, b.max), all = static_cast<double>(n + m);
-  if (max == -std::numeric_limits<double>::infinity()) return {max, 0};
-  const auto part = [max](const LogMeanExp& x, std::int64_t count) {
-    return static_cast<double>(count) * std::exp(x.offset + (x.max - max));
-  };
-  return {max, std::log((part(a, n) + part(b, m)) / all)};
-}
+LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMeanExp& b, std::int64_t m) { return tilt::merge(a, n, b, m); }
 
 double batch_median(std::span<const double> x) {
   std::vector<double> sorted(x.begin(), x.end());

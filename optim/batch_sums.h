@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/tilt.h"
+
 namespace heft::optim {
 
 // (1/N) sum x_i
@@ -12,12 +14,7 @@ double batch_mean(std::span<const double> x);
 // (1/N) sum w_i x_i; sizes equal
 double batch_mean(std::span<const double> weights, std::span<const double> x);
 
-// log (1/N) sum exp(z_i) = max + offset, with max the largest z_i and -log N <= offset <= 0. In two parts, because the sum
-// of the two loses the offset when max is huge.
-struct LogMeanExp {
-  double max;
-  double offset;
-};
+using tilt::LogMeanExp;
 // Where every z is minus infinity: {minus infinity, 0}.
 LogMeanExp log_mean_exp(std::span<const double> z);
 // Of two parts of one batch, with n and m entries.

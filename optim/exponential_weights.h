@@ -18,16 +18,7 @@
 
 namespace heft::optim {
 
-// How the average u begins; eta is the weight of the newest batch.
-enum class Start {
-  // eta_t = gamma_t / c_t, c_t = 1 - (1 - gamma_1) ... (1 - gamma_t): Adam's correction. The first batch has sum w = N.
-  bias_corrected,
-  // u_1 = mean exp(z) of the first batch, then eta = gamma_t.
-  first_batch,
-  // The authors' code: u_0 = 0, eta = gamma whatever the batch, u left as it is when lambda changes, no clip unless asked
-  // for. The first batch has sum w = N / (gamma alpha).
-  official,
-};
+using tilt::Start;  // how the average u begins: core/tilt.h
 
 // lambda solved for instead of given (optim/solve_lambda.h): set exactly one of the first two. While lambda is infinite, the
 // mean, it stays so.
@@ -84,7 +75,7 @@ struct ExponentialWeightsOptions {
 class ExponentialWeights final : public Reduction {
  public:
   static constexpr double kDefaultClip = 5;
-  static constexpr int kPatience = 10;
+  static constexpr int kPatience = tilt::kPatience;
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
   // Throws ValueError naming the option.
@@ -92,7 +83,7 @@ class ExponentialWeights final : public Reduction {
   const char* name() const override { return "absgd"; }
   bool in_parts() const override;
 
-  double lambda() const { return average_.lambda; }
+  double lambda() const { return known().average.lambda; }
   // Takes effect with the next batch. u goes over to the new unit so that the objective is kept:
   // log u <- (log u - log alpha) lambda_old / lambda_new + log alpha, from infinity m / lambda_new + log alpha with m the
   // moving mean loss; the moving mean of q stays a factor of u. Throws ValueError unless |lambda| >= 1e-3 or infinite, and
@@ -102,17 +93,18 @@ class ExponentialWeights final : public Reduction {
   void adapt();
   bool solves_lambda() const { return auto_.has_value(); }
   // Whether the last lambda that was solved for is the end of its range: ties leave no solution.
-  bool lambda_clamped() const { return lambda_clamped_; }
+  bool lambda_clamped() const { return known().clamped; }
 
   // log u: minus infinity before the first batch; while lambda is infinite, the log of the moving mean of q.
   double log_u() const;
   // F_lambda as the average knows it: lambda (log u - log alpha - log of the moving mean of q); the moving mean loss while
   // lambda is infinite; 0 before the first batch.
-  double objective() const { return objective(average_); }
-  double moving_mean_loss() const { return average_.mean_loss; }              // of q_i loss_i over that of q_i, averaged like u
-  double batch_log_mean_exp() const { return pool_.z.max + pool_.z.offset; }  // of q exp(z) in the last batch, clipped
-  std::int64_t clipped() const { return pool_.clipped; }                      // its samples that the clip bounded
-  std::int64_t restarts() const { return average_.restarts; }                 // times the average has started anew
+  double objective() const { return tilt::objective(tilt_, known().average); }
+  double moving_mean_loss() const { return known().average.mean_loss; }  // of q_i loss_i over that of q_i, averaged like u
+  // Of q exp(z) in the last batch, clipped.
+  double batch_log_mean_exp() const { return known().pool.z.max + known().pool.z.offset; }
+  std::int64_t clipped() const { return known().pool.clipped; }       // its samples that the clip bounded
+  std::int64_t restarts() const { return known().average.restarts; }  // times the average has started anew
   std::vector<std::pair<std::string, double>> diagnostics() const override;
 
   // "lambda", "log_u", "mass", "moving_mean_prior", "moving_mean_loss", "batch_size", "far_batches", "restarts", "has_prior",
@@ -122,47 +114,14 @@ class ExponentialWeights final : public Reduction {
   void load_state(const std::map<std::string, Tensor>& state) override;
 
  private:
-  struct Average {
-    double lambda = kInfinity;
-    double log_u = -kInfinity;
-    double mass = 0;  // 1 - product of (1 - gamma_t): what the average is made of; 0: nothing yet
-    double mean_prior = 1;
-    double mean_loss = 0;
-    std::int64_t batch_size = 0;   // the largest so far
-    std::int64_t far_batches = 0;  // in a row, out of the clip's reach
-    std::int64_t restarts = 0;
-    bool has_prior = false;
-  };
-  // The open batch, all its parts so far.
-  struct Pool {
-    std::int64_t samples = 0, clipped = 0;
-    LogMeanExp z{-kInfinity, 0};            // of z + log q, clipped
-    LogMeanExp free{-kInfinity, 0};         // the same without the clip
-    LogMeanExp free_before{-kInfinity, 0};  // with the prior that was
-    double prior = 0, prior_before = 0;     // means
-    double loss = 0;                        // sum q loss / sum q
-    bool far = true;
-  };
   void compute(const Batch& batch, std::span<double> weights, bool update) override;
   double log_divisor() const override;
-  double objective(const Average& average) const;
-  double level(const Average& average) const { return average.log_u - std::log(alpha_); }
-  void change_lambda(Average& average, double lambda) const;
-  void change_prior(Average& average, const Batch& batch, Pool& pool) const;
-  void pool_priors(const Batch& batch, Pool& pool) const;
-  void solve(Average& average, const Batch& batch, bool update);
-  void dual_step(const Batch& batch);
-  void bound(std::span<double> z, const Average& average, Pool& pool) const;
-  double gamma_of(std::int64_t n, std::int64_t batch_size) const;
-  void spread(const Batch& batch, double lambda, std::span<double> weights) const;
+  std::optional<tilt::Options> on_device() const override;
+  void solve_on_seen();
+  tilt::Options options_of(bool solving) const;
 
-  double gamma_, alpha_, clip_, min_share_;
-  Start start_;
+  tilt::Options tilt_;  // without the target
   std::optional<AutoLambda> auto_;
-  Average average_;
-  Average before_;  // the average before the open batch
-  Pool pool_;
-  bool lambda_clamped_ = false;
   std::vector<double> seen_losses_, seen_priors_;
 };
 

@@ -48,9 +48,9 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reducti
     for (Variable& parameter : group.parameters) {
       const std::size_t index = parameters_.size();
       check(parameter.defined() && parameter.is_leaf() && is_floating(parameter.dtype()), name_,
-            "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
+                  "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
       check(seen.insert(parameter.id()).second, name_, "expected each parameter once; '{}' (parameter {}) comes again",
-            parameter.name(), index);
+                  parameter.name(), index);
       std::string name = parameter.name();
       if (name.empty() || !names.insert(name).second) name = "param." + std::to_string(index);
       parameters_.push_back({std::move(parameter), std::move(name), groups_.size(), {}});
@@ -70,9 +70,10 @@ void Optimizer::step() {
   bool any = false;
   for (const Variable& parameter : all) any = any || trainable(parameter);
   check<AutogradError>(any, name_,
-                       "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
-                       all.size());
+                             "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
+                             all.size());
   double scale = reduction_->finish();
+  if (steps_on_device()) return step_on_device(scale);
   if (!std::isinf(clip_norm_)) {
     const double norm = gradient_norm(all) * scale;
     if (norm > clip_norm_) scale *= clip_norm_ / norm;
@@ -89,6 +90,68 @@ void Optimizer::step() {
     apply(value, gradient, slot.state, {rates.lr * lr_factor_, rates.weight_decay});
     ++slot.state.steps;
   }
+}
+
+bool Optimizer::steps_on_device() const {
+  bool all = applies_all();
+  for (const Slot& slot : parameters_) all = all && (!trainable(slot.parameter) || slot.parameter.device().is_cuda());
+  return all;
+}
+
+// Only what has changed since, so that a step that is being recorded writes nothing from the host.
+void Optimizer::upload_factors(double scale) {
+  std::vector<double> wanted = {scale};
+  for (std::size_t group = 0; group < groups_.size(); ++group) wanted.push_back(lr(group));
+  if (wanted == uploaded_) return;
+  const auto count = static_cast<std::int64_t>(wanted.size());
+  if (!factors_.defined()) factors_ = Tensor::zeros({count + 1}, DType::f64, Device::cuda());
+  factors_.slice(0, 0, count).copy_(Tensor::from(wanted));
+  uploaded_ = wanted;
+}
+
+void Optimizer::step_on_device(double scale) {
+  const bool clips = !std::isinf(clip_norm_);
+  upload_factors(clips ? 1 : scale);
+  std::vector<Tensor> values, gradients;
+  std::vector<Slot*> slots;
+  for (Slot& slot : parameters_) {
+    if (!trainable(slot.parameter)) continue;
+    Tensor value = slot.parameter.value();
+    if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
+    Tensor gradient = slot.parameter.grad();
+    follow(gradient, value);
+    if (!gradient.is_opaque()) gradient = gradient.contiguous();
+    for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
+    values.push_back(value), gradients.push_back(gradient), slots.push_back(&slot);
+  }
+  if (clips) backend_for(values.front()).clip_factor(gradients, clip_norm_, scale, factors_);
+  std::vector<Update> updates;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const Rates& rates = groups_[slots[i]->group];
+    updates.push_back({values[i], gradients[i], slots[i]->state, {rates.lr * lr_factor_, rates.weight_decay}, slots[i]->group});
+  }
+  apply_all(updates, factors_, reduction_->device_state());
+  for (Slot* slot : slots) ++slot->state.steps;
+}
+
+void Optimizer::verify() const {
+  reduction_->tally();
+  if (!factors_.defined()) return;
+  const double failures = factors_.to_vector<double>().back();
+  check<NumericError>(failures == 0, name_, "expected finite gradients; those of {} steps were not", failures);
+}
+
+bool Optimizer::replayable() const { return steps_on_device() && reduction_->stays_on_device(); }
+
+void Optimizer::before_replay() {
+  upload_factors(1);
+  reduction_->upload();
+}
+
+void Optimizer::replayed() {
+  for (Slot& slot : parameters_)
+    if (trainable(slot.parameter)) ++slot.state.steps;
+  reduction_->replayed();
 }
 
 Tensor Optimizer::minimize(const Variable& losses) {
@@ -153,18 +216,19 @@ void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
       ++known;
       const Shape& shape = slot.parameter.shape();
       check<ShapeError>(found->second.shape() == shape, name_, "expected shape {} for '{}'; got {}", shape, found->first,
-                        found->second.shape());
+                              found->second.shape());
       one.slots[name] = row_major_copy(found->second);
     }
-    check(one.steps == 0 || one.slots.size() == slots().size(), name_, "expected {} tensors for '{}' in the state; got {}",
-          slots().size(), slot.name, one.slots.size());
+    check(one.steps == 0 || one.slots.size() == slots().size(), name_,
+                "expected {} tensors for '{}' in the state; got {}", slots().size(), slot.name, one.slots.size());
   }
   std::vector<double> lrs;
   for (std::size_t i = 0; i < groups_.size(); ++i) lrs.push_back(take("groups." + std::to_string(i) + ".lr"));
   const double factor = take("lr_factor");
   const auto reduction = under("reduction.", state);
   known += reduction.size();
-  check(known == state.size(), name_, "expected {} entries in the state of these parameters; got {}", known, state.size());
+  check(known == state.size(), name_, "expected {} entries in the state of these parameters; got {}", known,
+              state.size());
 
   reduction_->load_state(reduction);
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state = std::move(loaded[i]);
@@ -177,8 +241,9 @@ double gradient_norm(const std::vector<Variable>& parameters) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!trainable(parameters[i])) continue;
     const double square = sum_squares(parameters[i].grad()).item<double>();
-    check<NumericError>(std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
-                        parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
+    check<NumericError>(
+        std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
+        parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
     squares += square;
   }
   return std::sqrt(squares);

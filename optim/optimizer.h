@@ -51,6 +51,15 @@ class Optimizer {
   // The three together: zero_grad, backward of the reduced losses, step. Returns the reduced scalar.
   Tensor minimize(const Variable& losses);
 
+  // On a GPU nothing waits for a step: NumericError comes with the next verify(), and from the bad step on parameters stay as
+  // they are. Also what the reduction has to say: Reduction::tally().
+  void verify() const;
+  // Whether a step may be recorded and replayed (core/recording.h): nothing in it goes through the host.
+  bool replayable() const;
+  // Before a replay, where lr or lambda may have changed; and after it.
+  void before_replay();
+  void replayed();
+
   // Updates one parameter in place. `gradient` has its layout; tensors missing from state.slots are this function's to make.
   virtual void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const = 0;
   // The names that apply() may leave in ParameterState::slots.
@@ -82,6 +91,19 @@ class Optimizer {
     double weight_decay;
     double clip_norm;  // global; infinity: none
   };
+  // One parameter of a step, as apply() would be given it.
+  struct Update {
+    Tensor& parameter;
+    const Tensor& gradient;
+    ParameterState& state;
+    Rates rates;
+    std::size_t group;
+  };
+  // All parameters on a GPU at once, gradients still to be multiplied by factors[0], lr of group g in factors[1 + g]
+  // (Backend::sgd_steps). False where the optimizer does not; then each is apply()'s.
+  virtual bool applies_all() const { return false; }
+  virtual void apply_all(std::vector<Update>&, const Tensor& /*factors*/, const Tensor& /*hold*/) const {}
+
   // Throws ValueError for bad rates, no parameter at all, an undefined one, or one that comes twice.
   Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reduction> reduction, const Defaults& defaults);
 
@@ -93,8 +115,14 @@ class Optimizer {
     ParameterState state;
   };
 
+  bool steps_on_device() const;
+  void step_on_device(double scale);
+  void upload_factors(double scale);
+
   const char* name_;
   double clip_norm_;
+  Tensor factors_;                // on a GPU: scale of the gradients, lr of each group, steps whose gradient was not finite
+  std::vector<double> uploaded_;  // what the host last wrote there
   double lr_factor_ = 1;
   std::vector<Rates> groups_;
   std::vector<Slot> parameters_;

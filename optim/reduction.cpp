@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "core/backend.h"
 #include "core/check.h"
 #include "core/ops.h"
 #include "optim/batch_sums.h"
@@ -104,6 +106,9 @@ Variable Reduction::reduce_part(const Variable& losses, const SampleInfo& about)
   check<ShapeError>(shape.rank() == 1, name(), "expected losses of shape (N), one per sample; got {}", shape);
   check<ShapeError>(shape[0] > 0, name(), "expected at least one loss; got an empty batch");
   check<DTypeError>(is_floating(losses.dtype()), name(), "expected losses of f32 or f64; got {}", losses.dtype());
+  if (losses.device().is_cuda() && !is_open())
+    if (const auto options = on_device()) return reduce_on_device(losses, about, *options);
+  fetch();  // of a first part on a device
   const std::vector<double> host = on_host(losses.value());
   auto [weights, per_sample] = weigh_read(host, about, grad_enabled());
   double value = 0;
@@ -117,17 +122,102 @@ Variable Reduction::reduce_part(const Variable& losses, const SampleInfo& about)
       {{losses, [seed](const Tensor& dy) { return seed * dy; }, [seed](const Tensor& dx) { return sum(seed * dx); }}});
 }
 
+Variable Reduction::reduce_on_device(const Variable& losses, const SampleInfo& about, const tilt::Options& options) {
+  const Tensor& values = losses.value();
+  const auto n = static_cast<std::size_t>(losses.size(0));
+  const auto entries = [&](const char* what, const Tensor& x) {
+    if (!x.defined()) return Tensor{};
+    check_entries(name(), what, x, n);
+    check<DTypeError>(is_floating(x.dtype()), name(), "expected {} of f32 or f64; got {}", what, x.dtype());
+    return x.to(values.device()).astype(DType::f64).contiguous();
+  };
+  const Tensor prior = entries("prior", about.prior), before = entries("prior_before", about.prior_before);
+  if (!device_.state.defined()) device_.state = Tensor::empty({sizeof(tilt::State)}, DType::u8, values.device());
+  upload();
+  const TiltResult result =
+      backend_for(values).tilt(values.contiguous(), prior, before, options, device_.state, grad_enabled());
+  if (grad_enabled()) {
+    device_.ahead = true;
+    device_.losses = values, device_.weights = result.weights, device_.prior = prior;
+    open_ = {.samples = losses.size(0), .on_device = true, .first = losses.size(0), .log_divisor = 0};
+  }
+  return record("weighted_mean", result.value,
+                {{losses, [seed = result.seed](const Tensor& dy) { return seed * dy; },
+                  [seed = result.seed](const Tensor& dx) { return sum(seed * dx); }}});
+}
+
+void Reduction::upload() {
+  if (!device_.behind || !device_.state.defined()) return;
+  Tensor bytes = Tensor::empty({sizeof(tilt::State)}, DType::u8);
+  std::memcpy(bytes.mutable_raw(), &state_, sizeof(tilt::State));
+  device_.state.copy_(bytes);
+  device_.behind = false;
+}
+
+// Brings what is known here up to date with the device.
+void Reduction::fetch() const {
+  if (!device_.ahead) return;
+  const Tensor bytes = device_.state.to(Device::cpu());
+  std::memcpy(&state_, bytes.raw(), sizeof(tilt::State));
+  device_.ahead = false;
+  const bool is_open = open_.on_device;
+  open_.on_device = false;
+  if (state_.bad_sample == 0) {
+    const std::vector<double> losses = on_host(device_.losses);
+    const std::vector<double> prior = device_.prior.defined() ? on_host(device_.prior) : std::vector<double>{};
+    weights_ = on_host(device_.weights);
+    prior_ = prior;
+    mean_loss_ = batch_mean(losses);
+  }
+  if (is_open) open_.log_divisor = log_divisor();
+}
+
+const tilt::State& Reduction::known() const {
+  fetch();
+  return state_;
+}
+
+tilt::State& Reduction::change() {
+  fetch();
+  device_.behind = true;
+  return state_;
+}
+
+const tilt::State& Reduction::tally() const {
+  fetch();
+  if (state_.bad_sample == 0) return state_;
+  const std::int64_t sample = state_.bad_sample - 1, n = device_.losses.numel(), step = state_.steps + 1;
+  if (state_.bad_prior)
+    fail<ValueError>(name(), "expected finite prior of at least 0; got another at sample {} of {}, in step {}", sample, n,
+                     step);
+  fail<NumericError>(name(), "expected finite losses; got another at sample {} of {}, in step {}", sample, n, step);
+}
+
+const std::vector<double>& Reduction::weights() const {
+  tally();
+  return weights_;
+}
+
+double Reduction::mean_loss() const {
+  tally();
+  return mean_loss_;
+}
+
 double Reduction::finish() {
   if (!is_open()) return 1;
+  if (open_.on_device) {  // in one part
+    open_ = {};
+    return 1;
+  }
   const double factor =
       std::exp(open_.log_divisor - log_divisor()) * static_cast<double>(open_.first) / static_cast<double>(open_.samples);
   open_ = {};
   return factor;
 }
 
-double Reduction::effective_sample_size() const { return optim::effective_sample_size(weights_); }
-double Reduction::kl_from_uniform() const { return kl_divergence(weights_); }
-double Reduction::kl_from_prior() const { return kl_divergence(weights_, prior_); }
+double Reduction::effective_sample_size() const { return optim::effective_sample_size(weights()); }
+double Reduction::kl_from_uniform() const { return kl_divergence(weights()); }
+double Reduction::kl_from_prior() const { return kl_divergence(weights(), prior_); }
 
 std::vector<std::pair<std::string, double>> Reduction::diagnostics() const {
   return {{"mean_loss", mean_loss()},

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "autograd/variable.h"
+#include "core/tilt.h"
 
 namespace heft::optim {
 
@@ -38,7 +40,9 @@ class Reduction {
   // neither the mean loss nor the objective: those are mean_loss() and diagnostics().
   // Under NoGrad nothing of the reduction changes: not its state, not what it reports.
   // Throws ShapeError unless (N) with N >= 1 and so each entry of `about`, DTypeError, NumericError naming the first loss
-  // that is not finite, ValueError naming the first prior that is negative or not finite.
+  // that is not finite, ValueError naming the first prior that is negative or not finite. Of losses on a GPU, where nothing
+  // waits for their values, these two come with the next question that does (weights(), diagnostics(), tally()); until then
+  // every weight is 0, and optimizers leave the parameters alone.
   Variable reduce(const Variable& losses, const SampleInfo& about = {});
   // The same step on plain numbers: the weights w, N of them.
   std::vector<double> weigh(std::span<const double> losses, const SampleInfo& about = {});
@@ -51,12 +55,13 @@ class Reduction {
   double finish();
   virtual bool in_parts() const { return false; }
 
-  // Of the last batch reduced (not under NoGrad); empty or 0 before the first.
-  const std::vector<double>& weights() const { return weights_; }
-  double mean_loss() const { return mean_loss_; }  // unweighted
-  double effective_sample_size() const;            // 1 to N; optim/batch_sums.h
-  double kl_from_uniform() const;                  // nats, 0 to log N
-  double kl_from_prior() const;                    // nats; the same without a prior
+  // Of the last batch reduced (not under NoGrad); empty or 0 before the first. After a batch on a GPU, the first of these waits
+  // for it.
+  const std::vector<double>& weights() const;
+  double mean_loss() const;              // unweighted
+  double effective_sample_size() const;  // 1 to N; optim/batch_sums.h
+  double kl_from_uniform() const;        // nats, 0 to log N
+  double kl_from_prior() const;          // nats; the same without a prior
   // All of it by name, for logs; a reduction adds its own.
   virtual std::vector<std::pair<std::string, double>> diagnostics() const;
 
@@ -64,7 +69,25 @@ class Reduction {
   virtual std::map<std::string, Tensor> state() const { return {}; }
   virtual void load_state(const std::map<std::string, Tensor>& state);
 
+  // ---- on a GPU, for training loops
+  // Whether weights are computed where the losses lie; otherwise a batch's losses cross to the host and its weights back.
+  bool stays_on_device() const { return on_device().has_value(); }
+  // Steps so far on a device and what they summed up to; waits for them. Throws what reduce() would have thrown.
+  const tilt::State& tally() const;
+  // The state there, whose first number is 0 while all is well; undefined before the first batch.
+  const Tensor& device_state() const { return device_.state; }
+  // Brings the state there up to date where it was changed here, as set_lambda() does; a replay does not do that.
+  void upload();
+  // A recorded step has been replayed: what is known here is of the past.
+  void replayed() { device_.ahead = true; }
+
  protected:
+  // How weights are computed where the losses lie; none: only on the host.
+  virtual std::optional<tilt::Options> on_device() const { return {}; }
+  // The state of the running average and the last batch: to read, and to change.
+  const tilt::State& known() const;
+  tilt::State& change();
+
   // A batch or a part of one, checked, on the host.
   struct Batch {
     std::span<const double> losses;
@@ -84,17 +107,29 @@ class Reduction {
 
  private:
   struct Weighed;
+  // A batch whose weights are on a device, and the state there.
+  struct OnDevice {
+    Tensor state;        // the bytes of a tilt::State
+    bool ahead = false;  // it is newer than what is known here
+    bool behind = true;  // or older
+    Tensor losses, weights, prior;
+  };
   struct Open {
     std::int64_t samples = 0;  // of the parts so far; 0: no batch is open
-    std::int64_t first = 0;    // of the first part
-    double log_divisor = 0;    // at the first part
+    bool on_device = false;
+    std::int64_t first = 0;  // of the first part
+    double log_divisor = 0;  // at the first part
   };
   Weighed weigh_read(std::span<const double> losses, const SampleInfo& about, bool update);
   void remember(const Batch& batch, const std::vector<double>& weights, double log_divisor_before);
+  Variable reduce_on_device(const Variable& losses, const SampleInfo& about, const tilt::Options& options);
+  void fetch() const;
 
-  Open open_;
-  std::vector<double> weights_, prior_;
-  double mean_loss_ = 0;
+  mutable Open open_;
+  mutable std::vector<double> weights_, prior_;
+  mutable double mean_loss_ = 0;
+  mutable tilt::State state_;
+  mutable OnDevice device_;
 };
 
 // All weights 1, or the prior.
@@ -105,6 +140,7 @@ class Mean final : public Reduction {
 
  private:
   void compute(const Batch& batch, std::span<double> weights, bool update) override;
+  std::optional<tilt::Options> on_device() const override { return tilt::Options{.mean = true}; }
 };
 
 // A number in a state, as a rank-0 f64 tensor; `op` tags the ValueError that take_number throws when it is missing.

@@ -34,6 +34,25 @@ void SGD::apply(Tensor& parameter, const Tensor& gradient, ParameterState& state
                                    .first = first});
 }
 
+void SGD::apply_all(std::vector<Update>& updates, const Tensor& factors, const Tensor& hold) const {
+  std::vector<SgdTarget> targets;
+  for (Update& update : updates) {
+    SgdTarget& target = targets.emplace_back();
+    target = {.parameter = update.parameter,
+              .gradient = update.gradient,
+              .velocity = {},
+              .weight_decay = update.rates.weight_decay,
+              .group = static_cast<std::int64_t>(update.group)};
+    if (options_.momentum == 0) continue;
+    target.first = !update.state.slots.contains("momentum");
+    if (target.first) update.state.slots["momentum"] = Tensor::zeros_like(update.parameter);
+    target.velocity = update.state.slots["momentum"];
+  }
+  backend_for(updates.front().parameter)
+      .sgd_steps(targets, {.momentum = options_.momentum, .dampening = options_.dampening, .nesterov = options_.nesterov},
+                 factors, hold);
+}
+
 std::vector<std::string> SGD::slots() const {
   if (options_.momentum > 0) return {"momentum"};
   return {};

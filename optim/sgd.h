@@ -28,6 +28,10 @@ class SGD : public Optimizer {
   void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const override;
   std::vector<std::string> slots() const override;  // "momentum", where there is momentum
 
+ protected:
+  bool applies_all() const override { return true; }
+  void apply_all(std::vector<Update>& updates, const Tensor& factors, const Tensor& hold) const override;
+
  private:
   SGDOptions options_;
 };

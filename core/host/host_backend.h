@@ -26,6 +26,8 @@ class HostBackend : public Backend {
   Tensor gather(const Tensor& x, const Tensor& index) override;
   Tensor gather_backward(const Tensor& dy, const Tensor& index, std::int64_t n) override;
 
+  TiltResult tilt(const Tensor& losses, const Tensor& prior, const Tensor& prior_before, const tilt::Options& options,
+                  Tensor& state, bool update) override;
   void random(Tensor& x, Distribution distribution, double a, double b, RandomKey key) override;
   void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) override;
   void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,

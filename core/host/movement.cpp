@@ -1,28 +1,12 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/convert.h"
 #include "core/host/host_backend.h"
 #include "core/host/strided_loop.h"
 
 namespace heft {
 namespace {
-
-// Out-of-range floats saturate, NaN becomes 0: the plain conversion would be undefined.
-template <class From, class To>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, bool>) {
-    return value != From(0);
-  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    constexpr From low = static_cast<From>(std::numeric_limits<To>::min());
-    constexpr From high = static_cast<From>(std::numeric_limits<To>::max());
-    if (value != value) return To(0);
-    return value <= low    ? std::numeric_limits<To>::min()
-           : value >= high ? std::numeric_limits<To>::max()
-                           : static_cast<To>(value);
-  } else {
-    return static_cast<To>(value);
-  }
-}
 
 template <class From, class To>
 void copy_loop(const Tensor& source, Tensor& target) {

@@ -1,15 +1,9 @@
 #include "core/host/host_backend.h"
 #include "core/host/strided_loop.h"
+#include "core/ops.h"
 
 namespace heft {
 namespace {
-
-template <class F>
-F unpack([[maybe_unused]] const Params& params) {
-  if constexpr (std::is_empty_v<F>) return F{};
-  else if constexpr (sizeof(F) == sizeof(double)) return F{params[0]};
-  else return F{params[0], params[1]};
-}
 
 template <class T>
 using Forward = void (*)(const Params&, const T*, T*, std::int64_t);
