@@ -106,6 +106,7 @@
 #include "train/recipe.h"
 #include "train/recipe_fields.h"
 #include "train/recipe_text.h"
+#include "train/recorded_step.h"
 #include "train/recorder.h"
 #include "train/reweight.h"
 #include "train/run_state.h"

@@ -3,6 +3,7 @@
 
 #include "core/random.h"
 #include "cuda/cuda_backend.h"
+#include "cuda/graph.h"
 #include "cuda/launch.cuh"
 
 namespace heft {
@@ -12,8 +13,9 @@ namespace {
 template <class T>
 void uniform(Tensor& x, double low, double high, RandomKey key) {
   T* p = cuda::values<T>(x);
+  const RandomKey* place = cuda::Graph::place_for(key);
   cuda::for_each("random", x.numel(), [=] __device__(std::int64_t i) {
-    const auto bits = random_bits(key, static_cast<std::uint64_t>(i) / 4);
+    const auto bits = random_bits(place ? *place : key, static_cast<std::uint64_t>(i) / 4);
     p[i] = uniform_between<T>(low, high, bits[static_cast<std::size_t>(i % 4)]);
   });
 }
@@ -21,8 +23,9 @@ void uniform(Tensor& x, double low, double high, RandomKey key) {
 template <class T>
 void normal(Tensor& x, double mean, double deviation, RandomKey key) {
   T* p = cuda::values<T>(x);
+  const RandomKey* place = cuda::Graph::place_for(key);
   cuda::for_each("random", x.numel(), [=] __device__(std::int64_t i) {
-    const auto words = random_bits(key, static_cast<std::uint64_t>(i) / 2);
+    const auto words = random_bits(place ? *place : key, static_cast<std::uint64_t>(i) / 2);
     const auto first = static_cast<std::size_t>(i % 2 * 2);
     const double u = (static_cast<double>(words[first]) + 1) * 0x1p-32, v = static_cast<double>(words[first + 1]) * 0x1p-32;
     p[i] = static_cast<T>(mean + deviation * std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v));

@@ -67,6 +67,7 @@ EpochMeter::EpochMeter(int epoch, const EpochPart& part, std::int64_t batches, s
   seconds_before_ = optim::take_number(sums, "seconds", kOp);
   loss_sum_ = optim::take_number(sums, "loss", kOp);
   effective_ = optim::take_number(sums, "effective", kOp);
+  images_looked_at_ = report_.images;
   steps_ = take_count(sums, "steps");
   correct_ = take_count(sums, "correct");
   clamped_ = take_count(sums, "clamped");
@@ -100,36 +101,77 @@ EpochPart EpochMeter::part() const {
                    {"labels", Tensor::from(labels_)}}};
 }
 
+void EpochMeter::begin(const optim::Optimizer& opt) {
+  if (opt.reduction().stays_on_device()) tally_ = opt.reduction().tally();
+}
+
 void EpochMeter::add(const Tensor& logits, const data::Batch& batch, const Tensor& losses) {
-  loss_sum_ += sum(losses.astype(DType::f64)).item();
-  ++seen_;
+  Seen seen{.number = ++seen_, .losses = losses, .predicted = {}, .labels = {}, .clean_labels = {}};
   report_.images += losses.numel();
-  if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) add_predictions(logits, batch);
+  if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) {
+    seen.predicted = argmax(logits);
+    seen.labels = batch.labels;
+    seen.clean_labels = batch.clean_labels;
+  }
+  if (losses.device().is_cpu()) {
+    count(seen);
+  } else {
+    seen.losses = losses.clone();  // a recorded step writes there again
+    waiting_.push_back(std::move(seen));
+  }
   describe();
 }
 
-void EpochMeter::add_step(const optim::Reduction& reduction) {
-  effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
-  report_.effective_share = effective_ / static_cast<double>(++steps_);
+void EpochMeter::add_step(const optim::Optimizer& opt) {
+  const bool on_device = !waiting_.empty() && opt.reduction().stays_on_device();
+  if (!on_device) count_steps(opt.reduction());
+  if (waiting_.size() >= kTogether || (!waiting_.empty() && steps_ == 0)) flush(opt);
+}
+
+void EpochMeter::flush(const optim::Optimizer& opt) {
+  if (waiting_.empty()) return;
+  opt.verify();
+  for (const Seen& seen : waiting_) count(seen);
+  waiting_.clear();
+  if (opt.reduction().stays_on_device()) count_steps(opt.reduction());
+  describe();
+}
+
+void EpochMeter::count_steps(const optim::Reduction& reduction) {
   const auto* exponential = dynamic_cast<const optim::ExponentialWeights*>(&reduction);
-  if (exponential == nullptr || !exponential->solves_lambda()) return;
+  const bool solves = exponential != nullptr && exponential->solves_lambda();
+  const tilt::State& now = reduction.tally();
+  if (reduction.stays_on_device() && now.steps > tally_.steps) {
+    steps_ += now.steps - tally_.steps;
+    effective_ += now.effective_share - tally_.effective_share;
+    clamped_ += solves ? now.clamped_steps - tally_.clamped_steps : 0;
+    tally_ = now;
+  } else {
+    ++steps_;
+    effective_ += reduction.effective_sample_size() / static_cast<double>(reduction.weights().size());
+    clamped_ += solves && !std::isinf(exponential->lambda()) && exponential->lambda_clamped();
+  }
+  report_.effective_share = effective_ / static_cast<double>(steps_);
+  if (!solves) return;
   report_.lambda = exponential->lambda();
-  clamped_ += !std::isinf(exponential->lambda()) && exponential->lambda_clamped();
   report_.lambda_clamped = static_cast<double>(clamped_) / static_cast<double>(steps_);
 }
 
-void EpochMeter::add_predictions(const Tensor& logits, const data::Batch& batch) {
-  const std::vector<std::int64_t> predicted = argmax(logits).to(Device::cpu()).to_vector<std::int64_t>();
-  const std::vector<std::int64_t> label = batch.labels.to(Device::cpu()).to_vector<std::int64_t>();
+void EpochMeter::count(const Seen& seen) {
+  loss_sum_ += sum(seen.losses.astype(DType::f64)).item();
+  images_looked_at_ += seen.losses.numel();
+  if (!seen.predicted.defined()) return;
+  const auto numbers = [](const Tensor& x) { return x.to(Device::cpu()).to_vector<std::int64_t>(); };
+  const std::vector<std::int64_t> predicted = numbers(seen.predicted), label = numbers(seen.labels);
   std::vector<std::int64_t> clean;
-  if (batch.clean_labels.defined()) clean = batch.clean_labels.to(Device::cpu()).to_vector<std::int64_t>();
+  if (seen.clean_labels.defined()) clean = numbers(seen.clean_labels);
   for (std::size_t i = 0; i < predicted.size(); ++i) {
     correct_ += predicted[i] == label[i];
     if (!clean.empty() && clean[i] >= 0 && clean[i] != label[i]) {
       ++flipped_;
       memorised_ += predicted[i] == label[i];
     }
-    if (2 * seen_ <= batches_) continue;
+    if (2 * seen.number <= batches_) continue;
     ++predicted_[static_cast<std::size_t>(predicted[i])];
     ++labels_[static_cast<std::size_t>(label[i])];
   }
@@ -138,12 +180,13 @@ void EpochMeter::add_predictions(const Tensor& logits, const data::Batch& batch)
 // The report, from the sums.
 void EpochMeter::describe() {
   const auto images = static_cast<double>(report_.images);
-  report_.train_loss = loss_sum_ / images;
-  report_.train_accuracy = static_cast<double>(correct_) / images;
+  const auto looked_at = static_cast<double>(std::max<std::int64_t>(images_looked_at_, 1));
+  report_.train_loss = loss_sum_ / looked_at;
+  report_.train_accuracy = static_cast<double>(correct_) / looked_at;
   if (flipped_ > 0) report_.memorised = static_cast<double>(memorised_) / static_cast<double>(flipped_);
   report_.seconds = seconds_before_ + std::chrono::duration<double>(Clock::now() - start_).count();
   report_.images_per_second = images / report_.seconds;
-  if (seen_ == batches_) report_.collapsed_to = only_class(predicted_, labels_);
+  if (seen_ == batches_ && waiting_.empty()) report_.collapsed_to = only_class(predicted_, labels_);
 }
 
 }  // namespace heft::train

@@ -22,17 +22,30 @@ class EpochMeter {
   // Of one that goes on: its report at the end is that of an epoch without a break. Throws ValueError naming what is wrong.
   EpochMeter(int epoch, const EpochPart& part, std::int64_t batches, std::int64_t classes);
 
+  // Before the epoch's first batch.
+  void begin(const optim::Optimizer& opt);
+  // On a GPU what they are given is gathered, and looked at every kTogether steps: nothing waits for each.
   void add(const Tensor& logits, const data::Batch& batch, const Tensor& losses);
-  void add_step(const optim::Reduction& reduction);
+  void add_step(const optim::Optimizer& opt);
+  // Looks at what is left. Throws what Optimizer::verify() has to say.
+  void flush(const optim::Optimizer& opt);
 
   std::int64_t batches_seen() const { return seen_; }
   EpochReport& report() { return report_; }
-  EpochPart part() const;
+  EpochPart part() const;  // after flush()
 
  private:
   using Clock = std::chrono::steady_clock;
-  void add_predictions(const Tensor& logits, const data::Batch& batch);
+  // Of a batch, where it was computed.
+  struct Seen {
+    std::int64_t number;                             // 1, 2, ...
+    Tensor losses, predicted, labels, clean_labels;  // the last three undefined where there are no class logits
+  };
+  void count(const Seen& batch);
+  void count_steps(const optim::Reduction& reduction);
   void describe();
+
+  static constexpr std::size_t kTogether = 50;
 
   EpochReport report_;
   std::int64_t batches_;
@@ -40,6 +53,9 @@ class EpochMeter {
   Clock::time_point start_ = Clock::now();
   double seconds_before_ = 0;
   double loss_sum_ = 0, effective_ = 0;
+  std::vector<Seen> waiting_;
+  tilt::State tally_;  // of the reduction, when last looked at
+  std::int64_t images_looked_at_ = 0;
   std::int64_t seen_ = 0, steps_ = 0, correct_ = 0, clamped_ = 0, flipped_ = 0, memorised_ = 0;
 };
 

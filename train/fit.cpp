@@ -9,6 +9,7 @@
 #include "optim/exponential_weights.h"
 #include "train/epoch_meter.h"
 #include "train/meta.h"
+#include "train/recorded_step.h"
 
 namespace heft::train {
 namespace {
@@ -75,32 +76,49 @@ Evaluation checked_evaluation(Module& net, const data::DatasetPtr& dataset, cons
   return result;
 }
 
+// What a step or a part of one reads and leaves, in the order in which RecordedStep passes it on.
+enum In { kImages, kLabels, kWeights, kGroups, kInputs };
+enum Out { kLogits, kLosses, kReduced, kOutputs };
+
+// Forward, losses, backward, and the update where `steps`. `weights` are those of the samples' classes, or undefined.
+std::vector<Tensor> compute(Module& net, optim::Optimizer& opt, const FitOptions& options, const std::vector<Tensor>& in,
+                            const data::Batch* batch, bool begins, bool steps) {
+  const Variable logits = net(in[kImages]);
+  Variable losses = options.batch_loss && batch ? options.batch_loss(logits, *batch)  // (N)
+                    : options.loss              ? options.loss(logits, in[kLabels])
+                                                : cross_entropy(logits, in[kLabels]);
+  const Tensor unweighted = losses.value();
+  optim::SampleInfo about{.groups = in[kGroups]};
+  if (in[kWeights].defined()) {
+    if (options.class_weights_in == ClassWeightsIn::prior) about.prior = in[kWeights];
+    else losses = losses * in[kWeights].astype(losses.dtype());
+  }
+  if (begins) opt.zero_grad();
+  backward(opt.reduce(losses, about));
+  if (steps) opt.step();
+  return {logits.value(), unweighted, losses.value()};
+}
+
 // A batch of the loader: a step, or a part of one. Returns whether the step is done.
 bool train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, const FitOptions& options, EpochMeter& meter,
-              std::int64_t batches) {
+              std::int64_t batches, RecordedStep& recorded) {
   const EpochReport& report = meter.report();
-  const Variable logits = net(batch.images);
-  Variable losses = options.batch_loss ? options.batch_loss(logits, batch)  // (N)
-                    : options.loss     ? options.loss(logits, batch.labels)
-                                       : cross_entropy(logits, batch.labels);
-  const Tensor unweighted = losses.value();
-  meter.add(logits.value(), batch, unweighted);
-  optim::SampleInfo about{.groups = options.classes_are_groups ? batch.labels : batch.groups};
-  if (report.class_weighted) {
-    const Tensor weights = index_select(options.class_weights.to(losses.device()), 0, batch.labels);
-    if (options.class_weights_in == ClassWeightsIn::prior) about.prior = weights;
-    else losses = losses * weights.astype(losses.dtype());
-  }
-  const std::int64_t seen = meter.batches_seen();
-  if ((seen - 1) % options.accumulate == 0) opt.zero_grad();
-  backward(opt.reduce(losses, about));
-  const bool stepped = seen % options.accumulate == 0 || seen == batches;
-  if (stepped) {
-    opt.step();
-    meter.add_step(opt.reduction());
-  }
+  std::vector<Tensor> in(kInputs);
+  in[kImages] = batch.images, in[kLabels] = batch.labels;
+  in[kGroups] = options.classes_are_groups ? batch.labels : batch.groups;
+  if (report.class_weighted) in[kWeights] = index_select(options.class_weights.to(batch.labels.device()), 0, batch.labels);
+  const std::int64_t seen = meter.batches_seen() + 1;
+  const bool begins = (seen - 1) % options.accumulate == 0, stepped = seen % options.accumulate == 0 || seen == batches;
+  const std::vector<Tensor> out =
+      begins && stepped && !options.batch_loss
+          ? recorded(in,
+                     [&](const std::vector<Tensor>& inputs) { return compute(net, opt, options, inputs, nullptr, true, true); })
+          : compute(net, opt, options, in, &batch, begins, stepped);
+  meter.add(out[kLogits], batch, out[kLosses]);
+  if (stepped) meter.add_step(opt);
   if (options.on_batch)
-    options.on_batch({report.epoch, stepped, batch, logits.value(), unweighted, losses.value(), about.prior, opt});
+    options.on_batch({report.epoch, stepped, batch, out[kLogits], out[kLosses], out[kReduced],
+                      options.class_weights_in == ClassWeightsIn::prior ? in[kWeights] : Tensor{}, opt});
   return stepped;
 }
 
@@ -110,7 +128,7 @@ void train_on(const data::Batch& batch, Module& net, optim::Optimizer& opt, cons
   const MetaStep step =
       reweighter.step(net, opt, batch, options.meta->next(), {.loss = options.loss, .meta_loss = options.evaluation_loss});
   meter.add(step.outputs, batch, step.losses);
-  meter.add_step(reweighter);
+  meter.add_step(opt);
   if (options.on_batch) options.on_batch({meter.report().epoch, true, batch, step.outputs, step.losses, step.losses, {}, opt});
 }
 
@@ -124,6 +142,7 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     options.meta->seek(static_cast<std::uint64_t>(options.first_epoch - 1) * static_cast<std::uint64_t>(batches.size()) +
                        static_cast<std::uint64_t>(batches_before(options)));
   FitResult result;
+  RecordedStep recorded(net, opt, options.record_steps);
   for (int epoch = options.first_epoch; epoch <= options.epochs; ++epoch) {
     const std::int64_t before = epoch == options.first_epoch ? batches_before(options) : 0;
     if (before == 0 && options.before_epoch) options.before_epoch(epoch);
@@ -132,19 +151,23 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
                                    : EpochMeter(epoch, *options.part, batches.size(), classes);
     EpochReport& report = meter.report();
     net.train();
+    recorded.reset();  // whether classes are weighted, which layers are frozen
+    meter.begin(opt);
     batches.set_epoch(static_cast<std::uint64_t>(epoch - 1), before);
     for (const data::Batch& batch : batches) {
       bool stepped = true;
       if (meta) train_on(batch, net, opt, options, meter, *meta);
-      else stepped = train_on(batch, net, opt, options, meter, batches.size());
+      else stepped = train_on(batch, net, opt, options, meter, batches.size(), recorded);
       const StepReport step{epoch, meter.batches_seen(), batches.size(), report.train_loss};
       if (options.on_step) options.on_step(step);
       if (!stepped) continue;
       const bool is_due = options.checkpoint_due && options.checkpoint_due(step);
       result.stopped = options.stop && options.stop();
+      if (is_due || result.stopped) meter.flush(opt);
       if (options.on_checkpoint && (is_due || result.stopped)) options.on_checkpoint(epoch, meter.part());
       if (result.stopped) return result;
     }
+    meter.flush(opt);
     if (options.test) report.test = checked_evaluation(net, options.test, batches, options, epoch);
     if (options.validation) report.validation = checked_evaluation(net, options.validation, batches, options, epoch);
     for (const auto* evaluation : {&report.test, &report.validation})

@@ -23,7 +23,7 @@ struct StepReport {
   int epoch = 0;           // 1, 2, ...
   std::int64_t step = 0;   // of this epoch: 1, 2, ..., steps
   std::int64_t steps = 0;  // per epoch
-  double mean_loss = 0;    // of the epoch so far, every sample counting alike
+  double mean_loss = 0;    // of the epoch so far, every sample counting alike; on a GPU up to 50 steps old
 };
 
 // One batch of the loader, for recorders. Everything it refers to is there during the call only.
@@ -97,6 +97,8 @@ struct FitOptions {
   bool classes_are_groups = false;
   // Clean batches for an optimizer whose reduction is a MetaReweighter (train/meta.h), and only for one.
   std::shared_ptr<data::Cycle> meta = nullptr;
+  // On a GPU: a step is recorded once and replayed (train/recorded_step.h), wherever it can be; the numbers are the same.
+  bool record_steps = true;
   int accumulate = 1;  // batches of the loader to a step; the last step of an epoch may have fewer
   // Evaluated after each epoch, normalised as the loader does it.
   data::DatasetPtr test = nullptr;
