@@ -23,6 +23,7 @@
 #include "core/ops.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "core/recording.h"
 #include "core/shape.h"
 #include "core/tensor.h"
 #include "core/tilt.h"

@@ -1,4 +1,4 @@
-// Work of a device that was recorded once, to be done again without the CPU describing it a second time. Internal.
+// Work of a device that was recorded once, to be done again without the CPU describing it a second time.
 #pragma once
 
 namespace heft {

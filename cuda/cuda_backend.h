@@ -1,6 +1,7 @@
 // The GPU backend: matrices on cuBLAS, everything else kernels of our own, one file an operation family. Images and the
 // weights of convolutions are channels-last (cuda/layout.h). Work is queued on one stream (cuda/stream.h) and nothing here
 // waits for it, except a copy to the CPU. No kernel adds floats in an order that changes from run to run.
+// Internal to cuda/.
 #pragma once
 
 #include <memory>

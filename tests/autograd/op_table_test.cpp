@@ -12,6 +12,7 @@
 #include "cuda/cuda.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
+#include "tests/cuda/precision.h"
 
 using namespace heft;
 using namespace heft::test;
@@ -200,6 +201,8 @@ TEST_CASE("Derivatives along directions are the adjoints of gradients", "[ops][j
 
 TEST_CASE("The CPU and a GPU agree on every operation", "[ops][cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("CPU against CUDA: " + cuda::why_unavailable());
+  const ExactProducts exact;
+  const BackendScope scope(reference_backend());
   for (const OpCase& row : op_table())
     for (const Operands& operands : row.inputs) {
       INFO(describe(row, operands));
@@ -207,6 +210,34 @@ TEST_CASE("The CPU and a GPU agree on every operation", "[ops][cuda]") {
       compare_results(row, run(row, operands, Device::cuda()), want);
       if (has_images(operands)) compare_results(row, run(row, operands, Device::cuda(), true), want);
     }
+}
+
+TEST_CASE("On a GPU products in TF32 are within its rounding of the CPU's", "[ops][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("TF32: " + cuda::why_unavailable());
+  const BackendScope scope(reference_backend());
+  for (OpCase row : op_table()) {
+    if (row.name != "conv2d" && row.name != "matmul" && row.name != "linear") continue;
+    // 2^-11 for either factor of each product; sums of up to 144 products of numbers up to 2.
+    row.tolerance = 2e-2;
+    for (const Operands& operands : row.inputs) {
+      INFO(describe(row, operands));
+      compare_results(row, run(row, operands, Device::cuda()), run(row, operands, Device::cpu()));
+    }
+  }
+}
+
+TEST_CASE("Gradients computed on a GPU agree with finite differences in double", "[ops][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("gradients on a GPU: " + cuda::why_unavailable());
+  for (const OpCase& row : op_table()) {
+    if (!row.differentiable) continue;
+    const Operands& operands = row.inputs.front();
+    INFO(describe(row, operands));
+    std::vector<Tensor> values;
+    for (const Tensor& value : values_of(operands, DType::f64)) values.push_back(value.to(Device::cuda()));
+    const GradientCheckReport report = check_gradients(row.op, values, {.max_entries = 10, .directions = 2});
+    INFO(report.message);
+    CHECK(report.ok);
+  }
 }
 
 TEST_CASE("Every public operation has a row", "[ops]") {

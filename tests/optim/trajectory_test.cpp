@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "cuda/cuda.h"
 #include "optim/absgd.h"
 #include "tests/catch_compat.h"
+#include "tests/cuda/precision.h"
 #include "tests/optim/small_network.h"
 
 using namespace heft;
@@ -62,35 +64,45 @@ const nlohmann::json& golden() {
   return all;
 }
 
+// Returns how many samples the clip bounded.
+std::int64_t check_trajectories(DType dtype, Device device) {
+  std::int64_t clipped = 0;
+  const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-12;
+  for (const auto& [name, make] : runs()) {
+    const SmallNetwork net(dtype, device);
+    const std::unique_ptr<Optimizer> opt = make(net.parameters);
+    const auto* tilt = dynamic_cast<const ExponentialWeights*>(&opt->reduction());
+    const nlohmann::json& expected = golden().at(name);
+    for (int step = 0; step < static_cast<int>(expected.size()); ++step) {
+      INFO(name << " in " << heft::name(dtype) << " on " << device.str() << ", step " << step);
+      opt->minimize(net.losses(step));
+      const nlohmann::json& one = expected[static_cast<std::size_t>(step)];
+      CHECK(largest_difference(net.flat(), one.at("parameters")) < tolerance);
+      REQUIRE((tilt != nullptr) == one.contains("u"));
+      if (!tilt) continue;
+      // An error in a loss is |1 / lambda| times as large in z = log w.
+      const double factor = std::max(1.0, 1 / std::abs(tilt->lambda()));
+      CHECK(std::exp(tilt->log_u()) == Approx(one.at("u").get<double>()).epsilon(tolerance * factor));
+      CHECK(largest_difference(tilt->weights(), one.at("w")) < tolerance * factor);
+      CHECK(tilt->clipped() == one.at("clipped").get<std::int64_t>());
+      clipped += tilt->clipped();
+    }
+  }
+  return clipped;
+}
+
 }  // namespace
 
 TEST_CASE("20 steps of every optimizer agree with the golden trajectories", "[optim]") {
   CHECK(golden().size() == runs().size());
-  std::int64_t clipped = 0;
-  for (const DType dtype : {DType::f32, DType::f64}) {
-    const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-12;
-    for (const auto& [name, make] : runs()) {
-      const SmallNetwork net(dtype);
-      const std::unique_ptr<Optimizer> opt = make(net.parameters);
-      const auto* tilt = dynamic_cast<const ExponentialWeights*>(&opt->reduction());
-      const nlohmann::json& expected = golden().at(name);
-      for (int step = 0; step < static_cast<int>(expected.size()); ++step) {
-        INFO(name << " in " << heft::name(dtype) << ", step " << step);
-        opt->minimize(net.losses(step));
-        const nlohmann::json& one = expected[static_cast<std::size_t>(step)];
-        CHECK(largest_difference(net.flat(), one.at("parameters")) < tolerance);
-        REQUIRE((tilt != nullptr) == one.contains("u"));
-        if (!tilt) continue;
-        // An error in a loss is |1 / lambda| times as large in z = log w.
-        const double factor = std::max(1.0, 1 / std::abs(tilt->lambda()));
-        CHECK(std::exp(tilt->log_u()) == Approx(one.at("u").get<double>()).epsilon(tolerance * factor));
-        CHECK(largest_difference(tilt->weights(), one.at("w")) < tolerance * factor);
-        CHECK(tilt->clipped() == one.at("clipped").get<std::int64_t>());
-        clipped += tilt->clipped();
-      }
-    }
-  }
-  CHECK(clipped > 4);  // the clip was met, in the first batch and later
+  // The clip was met, in the first batch and later.
+  CHECK(check_trajectories(DType::f32, Device::cpu()) + check_trajectories(DType::f64, Device::cpu()) > 4);
+}
+
+TEST_CASE("20 steps of every optimizer on a GPU agree with the golden trajectories", "[optim][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("trajectories on a GPU: " + cuda::why_unavailable());
+  const test::ExactProducts exact;
+  CHECK(check_trajectories(DType::f32, Device::cuda()) + check_trajectories(DType::f64, Device::cuda()) > 4);
 }
 
 TEST_CASE("a step makes one backward sweep, whatever the reduction", "[optim]") {

@@ -1,0 +1,103 @@
+// Tensors on a GPU: copies, layouts, memory.
+#include <limits>
+#include <vector>
+
+#include "autograd/images.h"
+#include "core/backend.h"
+#include "core/ops.h"
+#include "core/random.h"
+#include "cuda/cuda.h"
+#include "layers/losses.h"
+#include "layers/models.h"
+#include "optim/absgd.h"
+#include "tests/catch_compat.h"
+#include "tests/core/numbers.h"
+
+using namespace heft;
+using namespace heft::test;
+
+TEST_CASE("values cross to a GPU and back, whatever the strides and types", "[core][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("copies to a GPU: " + cuda::why_unavailable());
+  const Tensor x = random_uniform({3, 4, 5}, -300, 300, DType::f32, Device::cpu(), {1});
+  const Tensor there = x.to(Device::cuda());
+  CHECK(there.to_vector<float>() == x.to_vector<float>());
+  CHECK(there.transpose().to_vector<float>() == x.transpose().to_vector<float>());
+  CHECK(there.slice(1, 1, 4, 2).to(Device::cpu()).to_vector<float>() == x.slice(1, 1, 4, 2).to_vector<float>());
+  CHECK(x.transpose(0, 2).to(Device::cuda()).to_vector<float>() == x.transpose(0, 2).to_vector<float>());
+  for (const DType to : {DType::f64, DType::i32, DType::i64, DType::u8, DType::boolean}) {
+    INFO(name(to));
+    CHECK(there.astype(to).to_vector<double>() == x.astype(to).to_vector<double>());
+    CHECK(x.astype(to).to(Device::cuda()).astype(DType::f32).to_vector<double>() ==
+          x.astype(to).astype(DType::f32).to_vector<double>());
+  }
+  const float inf = std::numeric_limits<float>::infinity();
+  const Tensor extreme = Tensor::from(std::vector<float>{inf, -inf, NAN, 1e30f, -1e30f, 0.9f, -0.9f});
+  for (const DType to : {DType::i32, DType::i64, DType::u8})
+    CHECK(extreme.to(Device::cuda()).astype(to).to_vector<double>() == extreme.astype(to).to_vector<double>());
+  Tensor target = Tensor::zeros({4, 4}, DType::f32, Device::cuda());
+  target.slice(1, 1, 3).copy_(Tensor::ones({4, 2}));
+  target.slice(0, 0, 1).fill_(7);
+  CHECK(sum(target).item() == 7 * 4 + 3 * 2);
+  CHECK(there.clone().to_vector<float>() == x.to_vector<float>());
+  CHECK_FALSE(there.clone().shares_storage(there));
+}
+
+TEST_CASE("a convolution's layout on a GPU is the same values", "[core][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("layouts on a GPU: " + cuda::why_unavailable());
+  for (const Shape& shape : {Shape{2, 3, 4, 5}, Shape{1, 1, 7, 3}, Shape{5, 64, 1, 1}, Shape{3, 33, 9, 31}}) {
+    INFO(shape.str());
+    const Tensor x = normal(shape, 3, DType::f32);
+    const Tensor weight = one_hot(Tensor::arange(shape[1]), shape[1]).reshape({shape[1], shape[1], 1, 1});
+    const Tensor y = conv2d(x.to(Device::cuda()), weight.to(Device::cuda()));
+    CHECK(y.is_opaque());
+    check_close(y.contiguous().to(Device::cpu()), x, 1e-3);
+    CHECK(y.clone().is_opaque());
+    CHECK(y.clone().to_vector<float>() == y.to_vector<float>());
+    CHECK(Tensor::zeros_like(y).to_vector<float>() == std::vector<float>(static_cast<std::size_t>(shape.numel())));
+    CHECK((y * 2.0).slice(3, 0, 1).to_vector<float>() == (y.contiguous() * 2.0).slice(3, 0, 1).to_vector<float>());
+  }
+}
+
+TEST_CASE("memory of a GPU is counted, kept and refused with the size", "[core][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("memory of a GPU: " + cuda::why_unavailable());
+  const std::size_t before = memory_stats(Device::cuda()).bytes_in_use;
+  {
+    const Tensor x = Tensor::zeros({1000, 1000}, DType::f32, Device::cuda());
+    CHECK(memory_stats(Device::cuda()).bytes_in_use >= before + 4'000'000);
+  }
+  CHECK(memory_stats(Device::cuda()).bytes_in_use == before);
+  const std::uint64_t asked = memory_stats(Device::cuda()).system_allocations;
+  { const Tensor again = Tensor::zeros({1000, 1000}, DType::f32, Device::cuda()); }
+  CHECK(memory_stats(Device::cuda()).system_allocations == asked);
+  const std::string message = message_of<MemoryError>([] { Tensor::empty({1 << 20, 1 << 20}, DType::f64, Device::cuda()); });
+  CHECK(contains(message, "expected 8796093022208 bytes from the GPU"));
+  CHECK(contains(message_of<DeviceError>([] { Tensor::zeros({1}, DType::f32, Device::cuda(1)); }), "cuda:0"));
+}
+
+TEST_CASE("training on a GPU asks for no more memory after its first steps, and repeats its bits", "[train][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("training on a GPU: " + cuda::why_unavailable());
+  const auto train = [] {
+    manual_seed(3);
+    const ModulePtr net = models::make("resnet20", {.classes = 10, .channels = 3, .image_size = 32});
+    net->to(Device::cuda());
+    optim::ABSGD opt(net->parameters(), {.lr = 0.05, .momentum = 0.9, .lambda = 1});
+    const Tensor images = random_normal({10, 3, 32, 32}, 0, 1, DType::f32, Device::cuda(), {4});
+    const Tensor labels = Tensor::arange(10).to(Device::cuda());
+    std::uint64_t asked = 0;
+    for (int i = 0; i < 12; ++i) {
+      const Variable losses = cross_entropy((*net)(images), labels);
+      opt.zero_grad();
+      backward(opt.reduce(losses));
+      opt.step();
+      if (i == 3) asked = memory_stats(Device::cuda()).system_allocations;
+    }
+    CHECK(memory_stats(Device::cuda()).system_allocations == asked);
+    std::vector<double> all;
+    for (const Variable& p : net->parameters()) {
+      const auto part = p.value().to_vector<double>();
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  };
+  CHECK(train() == train());
+}
