@@ -1,0 +1,197 @@
+// heft-bench: training and inference steps on request, so that another program can time heft beside its peers in one minute
+// on one machine. bench/compare.py does; bench/torch_peer.py answers the same requests with PyTorch. `heft-bench serve --help`
+// has the protocol. Synthetic images stay on the device: no loader, no copy, nothing but the step.
+#include <sys/resource.h>
+
+#include <charconv>
+#include <chrono>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "heft.h"
+#ifdef HEFT_ONEDNN
+#include <dnnl.h>
+#endif
+
+namespace {
+
+using namespace heft;
+
+struct Options {
+  std::string model, kind, device = "cpu", optimizer = "absgd", graph = "on", precision = "tf32";
+  std::int64_t batch = 0;
+  int warmup = 20;
+};
+
+Shape image_of(const std::string& model) { return model == "mlp" || model == "lenet5" ? Shape{1, 28, 28} : Shape{3, 32, 32}; }
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const std::string& name, const std::vector<Variable>& parameters) {
+  if (name == "sgd") return std::make_unique<optim::SGD>(parameters, optim::SGDOptions{.lr = 1e-3, .momentum = 0.9});
+  return std::make_unique<optim::ABSGD>(
+      parameters, optim::ABSGDOptions{.lr = 1e-3, .momentum = 0.9, .weight_decay = 0, .lambda = 5, .gamma = 0.9});
+}
+
+class Job {
+ public:
+  explicit Job(const Options& options)
+      : device_(options.device == "cuda" ? Device::cuda() : Device::cpu()), trains_(options.kind == "train") {
+    manual_seed(1);
+    const Shape image = image_of(options.model);
+    net_ = models::make(options.model, {.classes = 10, .channels = image[0], .image_size = image[1]});
+    net_->to(device_);
+    images_ = random_normal({options.batch, image[0], image[1], image[2]}).to(device_);
+    labels_ = random_uniform({options.batch}, 0, 10).astype(DType::i64).to(device_);
+    if (trains_) {
+      optimizer_ = make_optimizer(options.optimizer, net_->parameters());
+    } else {
+      net_->eval();
+      no_grad_.emplace();
+    }
+    run(options.warmup);
+    reset_peak_memory(device_);
+  }
+
+  // Milliseconds a step.
+  double timed(std::int64_t steps) {
+    cuda::synchronize();
+    const auto start = std::chrono::steady_clock::now();
+    run(steps);
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() /
+           static_cast<double>(steps);
+  }
+
+  // What tensors held at once on a GPU since the warm-up; on a CPU, the most memory that the process has had.
+  double peak_mib() const {
+    if (device_.is_cuda()) return static_cast<double>(memory_stats(device_).peak_bytes_in_use) / (1 << 20);
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
+  }
+
+ private:
+  void run(std::int64_t steps) {
+    for (std::int64_t i = 0; i < steps; ++i) advance();
+    cuda::synchronize();
+  }
+
+  // One step, however it is run: --graph on belongs here, step() recorded once and then replayed.
+  void advance() { step(); }
+
+  // One step: the same work on the same memory each time, so that it can be recorded.
+  void step() {
+    if (trains_) train_step();
+    else (*net_)(images_);
+  }
+
+  void train_step() {
+    const Variable losses = cross_entropy((*net_)(images_), labels_);
+    optimizer_->zero_grad();
+    backward(optimizer_->reduce(losses));
+    optimizer_->step();
+  }
+
+  Device device_;
+  bool trains_;
+  ModulePtr net_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  Tensor images_, labels_;
+  std::optional<NoGrad> no_grad_;
+};
+
+int serve(const Options& options) {
+  cuda::set_precision(options.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
+  Job job(options);
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::int64_t steps = 0;
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), steps);
+    if (error != std::errc{} || end != line.data() + line.size() || steps < 1) {
+      std::cerr << fmt::format("heft-bench: expected a number of steps, at least 1; got '{}'\n", line);
+      return 2;
+    }
+    const double milliseconds = job.timed(steps);
+    std::cout << fmt::format("{:.6f} {:.1f}", milliseconds, job.peak_mib()) << std::endl;
+  }
+  return 0;
+}
+
+// One "name: value" a line, what a table of results says of the program that it measured.
+int info() {
+  std::cout << "heft: " << version() << '\n';
+#if defined(__clang__)
+  std::cout << "compiler: clang++ " __clang_version__ "\n";
+#else
+  std::cout << "compiler: g++ " __VERSION__ "\n";
+#endif
+#ifdef HEFT_ONEDNN
+  const dnnl_version_t* dnnl = dnnl_version();
+  std::cout << fmt::format("oneDNN: {}.{}.{}\n", dnnl->major, dnnl->minor, dnnl->patch);
+#else
+  std::cout << "oneDNN: none, plain loops\n";
+#endif
+#ifdef HEFT_BENCH_CUDA
+  std::cout << "CUDA toolkit: " HEFT_BENCH_CUDA "\n";
+#else
+  std::cout << "CUDA toolkit: none\n";
+#endif
+  std::cout << "threads: " << num_threads() << '\n';
+  return 0;
+}
+
+constexpr const char* kProtocol =
+    R"(Protocol: after the warm-up, one line `ready`; then, for each line on stdin that holds a number of steps, one line
+  MILLISECONDS_PER_STEP PEAK_MIB
+until stdin ends. Time is wall clock over those steps, the device synchronised before and after. Peak memory: on a GPU what
+tensors held at once since the warm-up, on a CPU the process's resident set at its largest, libraries included.
+
+train: forward, cross entropy, zero_grad, backward, the optimizer's step (momentum 0.9; ABSGD: lambda 5, gamma 0.9).
+infer: forward in evaluation mode, without a graph.
+Images are synthetic and on the device: 1x28x28 for mlp and lenet5, 3x32x32 for the others, 10 classes.
+
+Example: printf '10\n10\n' | heft-bench serve lenet5 train 128)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("heft-bench: heft's steps on request, for bench/compare.py to time beside others", "heft-bench");
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 success, 1 the step failed, 2 wrong argument or request, or a device that is not there.");
+  Options options;
+  CLI::App* serving = app.add_subcommand("serve", "Answer each number of steps on stdin with milliseconds a step and peak MiB");
+  serving->add_option("MODEL", options.model, "Network")
+      ->required()
+      ->check(CLI::IsMember({"mlp", "lenet5", "vgg_small", "resnet20", "resnet32"}));
+  serving->add_option("KIND", options.kind, "What a step is")->required()->check(CLI::IsMember({"train", "infer"}));
+  serving->add_option("BATCH", options.batch, "Images of a step")->required()->check(CLI::Range(1, 1 << 20));
+  serving->add_option("--device", options.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
+  serving->add_option("--optimizer", options.optimizer, "absgd or sgd")
+      ->check(CLI::IsMember({"absgd", "sgd"}))
+      ->capture_default_str();
+  serving->add_option("--graph", options.graph, "on or off: replay a step recorded on the GPU. Accepted and ignored for now")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
+  serving->add_option("--precision", options.precision, "On a GPU, how f32 matrices multiply: tf32 or f32. A CPU has f32")
+      ->check(CLI::IsMember({"tf32", "f32"}))
+      ->capture_default_str();
+  serving->add_option("--warmup", options.warmup, "Steps before `ready`")->check(CLI::Range(1, 100000))->capture_default_str();
+  serving->footer(kProtocol);
+  CLI::App* describing = app.add_subcommand("info", "Versions of heft, its compiler and libraries, and the CPU's threads");
+  try {
+    app.parse(argc, argv);
+    return describing->parsed() ? info() : serve(options);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const DeviceError& error) {
+    std::cerr << "heft-bench: " << error.what() << '\n';
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "heft-bench: " << error.what() << '\n';
+    return 1;
+  }
+}

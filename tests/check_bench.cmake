@@ -1,0 +1,33 @@
+# cmake -D BENCH=heft-bench -P check_bench.cmake: heft-bench keeps its protocol, and says what is wrong with a request.
+# With -D PYTHON=python3 -D COMPARE=bench/compare.py instead: compare.py makes a table of it.
+set(number "[0-9]+\\.[0-9]+")
+
+if(DEFINED PYTHON)
+  execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${BENCH} --peers none --models mlp --batch 1 --rounds 1 --seconds 0.02
+                          --warmup 2 --wait-idle 0
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  if(NOT code EQUAL 0 OR NOT out MATCHES "\\| mlp \\| 1 \\| \\*\\*heft\\*\\* \\| ${number} \\| ${number} \\.\\. ${number} \\| – \\| [0-9]+ \\|")
+    message(FATAL_ERROR "expected a table with a row of heft's; got exit code ${code} and\n${out}${err}")
+  endif()
+  execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${BENCH}-that-is-not-there --peers none --models mlp --rounds 1
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  if(NOT code EQUAL 1 OR NOT out MATCHES "heft: not measured: cannot be started" OR out MATCHES "\\*\\*heft")
+    message(FATAL_ERROR "expected exit code 1 and a line on the program that is not there; got ${code} and\n${out}${err}")
+  endif()
+  return()
+endif()
+
+# check(requests exit-code expected-output expected-errors)
+function(check requests code out err)
+  set(file ${CMAKE_CURRENT_BINARY_DIR}/check_bench_requests)
+  file(WRITE ${file} "${requests}")
+  execute_process(COMMAND ${BENCH} serve lenet5 train 8 --warmup 2 INPUT_FILE ${file} OUTPUT_VARIABLE said ERROR_VARIABLE complained
+                  RESULT_VARIABLE returned)
+  file(REMOVE ${file})
+  if(NOT returned EQUAL "${code}" OR NOT said MATCHES "^${out}$" OR NOT complained MATCHES "^${err}$")
+    message(FATAL_ERROR "'${requests}': expected exit code ${code}, '${out}' and '${err}'; got ${returned}, '${said}' and '${complained}'")
+  endif()
+endfunction()
+check("1\n3\n" 0 "ready\n${number} ${number}\n${number} ${number}\n" "")
+check("" 0 "ready\n" "")
+check("1\nmany\n1\n" 2 "ready\n${number} ${number}\n" "heft-bench: expected a number of steps, at least 1; got 'many'\n")
