@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -49,12 +50,21 @@ class Job {
     labels_ = random_uniform({options.batch}, 0, 10).astype(DType::i64).to(device_);
     if (trains_) {
       optimizer_ = make_optimizer(options.optimizer, net_->parameters());
+      recorded_ = std::make_unique<train::RecordedStep>(*net_, *optimizer_, options.graph == "on");
     } else {
       net_->eval();
       no_grad_.emplace();
     }
     run(options.warmup);
+    if (!trains_ && options.graph == "on" && device_.is_cuda())
+      replay_ = backend_for(images_).record([this] { logits_ = infer(); });
     reset_peak_memory(device_);
+  }
+
+  // Whether steps are replayed, or why not.
+  std::string how() const {
+    if (replay_ || (recorded_ && recorded_->replays() > 0)) return "replayed";
+    return recorded_ && !recorded_->why_not().empty() ? recorded_->why_not() : "one by one";
   }
 
   // Milliseconds a step.
@@ -80,33 +90,36 @@ class Job {
     cuda::synchronize();
   }
 
-  // One step, however it is run: --graph on belongs here, step() recorded once and then replayed.
-  void advance() { step(); }
-
-  // One step: the same work on the same memory each time, so that it can be recorded.
-  void step() {
-    if (trains_) train_step();
-    else (*net_)(images_);
+  void advance() {
+    if (replay_) replay_->replay();
+    else if (trains_) (*recorded_)({images_, labels_}, [this](const std::vector<Tensor>& in) { return train(in); });
+    else logits_ = infer();
   }
 
-  void train_step() {
-    const Variable losses = cross_entropy((*net_)(images_), labels_);
+  Tensor infer() { return (*net_)(images_).value(); }
+
+  std::vector<Tensor> train(const std::vector<Tensor>& in) {
+    const Variable losses = cross_entropy((*net_)(in[0]), in[1]);
     optimizer_->zero_grad();
     backward(optimizer_->reduce(losses));
     optimizer_->step();
+    return {losses.value()};
   }
 
   Device device_;
   bool trains_;
   ModulePtr net_;
   std::unique_ptr<optim::Optimizer> optimizer_;
-  Tensor images_, labels_;
+  std::unique_ptr<train::RecordedStep> recorded_;
+  std::unique_ptr<Recording> replay_;
+  Tensor images_, labels_, logits_;
   std::optional<NoGrad> no_grad_;
 };
 
 int serve(const Options& options) {
   cuda::set_precision(options.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
   Job job(options);
+  std::cerr << "heft-bench: steps are " << job.how() << '\n';
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     std::int64_t steps = 0;
@@ -173,7 +186,7 @@ int main(int argc, char** argv) {
   serving->add_option("--optimizer", options.optimizer, "absgd or sgd")
       ->check(CLI::IsMember({"absgd", "sgd"}))
       ->capture_default_str();
-  serving->add_option("--graph", options.graph, "on or off: replay a step recorded on the GPU. Accepted and ignored for now")
+  serving->add_option("--graph", options.graph, "On a GPU, whether a step is recorded once and replayed: on or off")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   serving->add_option("--precision", options.precision, "On a GPU, how f32 matrices multiply: tf32 or f32. A CPU has f32")
