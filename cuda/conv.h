@@ -1,0 +1,65 @@
+// The convolutions' geometry and launchers. They take raw pointers, so that a benchmark runs them without tensors. Images are
+// (N, H, W, C) and weights (O, kh, kw, C / groups), dense; `o` counts output channels. Internal to cuda/.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace heft::cuda {
+
+struct ConvShape {
+  int n, c, h, w;         // input
+  int o, kh, kw, oh, ow;  // output
+  int stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+
+  constexpr int taps() const { return kh * kw; }
+  constexpr std::int64_t input_size() const { return std::int64_t{n} * h * w * c; }
+  constexpr std::int64_t output_size() const { return std::int64_t{n} * oh * ow * o; }
+  constexpr std::int64_t weight_size() const { return std::int64_t{o} * taps() * (c / groups); }
+};
+
+// What a launch needs besides its operands.
+struct ConvDevice {
+  cudaStream_t stream;
+  int multiprocessors;
+};
+
+// Each of the functions below returns false, having launched nothing, where its kernels do not take such a shape.
+
+// On tensor cores, operands rounded to TF32, sums in f32; channels through a tile of the input in shared memory that all taps
+// share (conv_forward.cu, conv_backward_input.cu). `bias` may be null. The reduced channels are a multiple of 4.
+bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                       float* y);
+bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
+
+// Few or oddly many input channels: the reduction runs over (tap, channel) together (conv_thin.cu).
+bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                       float* y);
+
+// Weight gradients (conv_backward_weight.cu; conv_thin_weight.cu for few input channels). Blocks leave partial sums in
+// `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order. `dbias` may be null. floats is 0
+// where the kernels do not take such a shape.
+struct ConvWeightPlan {
+  std::int64_t floats = 0;
+  int splits = 0;
+};
+ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& device);
+void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
+                               const float* x, float* dweight, float* dbias, float* workspace);
+ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& device);
+void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
+                               const float* x, float* dweight, float* dbias, float* workspace);
+
+// Exact products in f32 or f64, any shape (conv_plain.cu).
+template <class T>
+void conv_plain_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const T* bias, T* y);
+template <class T>
+void conv_plain_backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const T* weight, T* dx);
+// `workspace` holds conv_plain_weight_plan(s, device).floats values of T.
+ConvWeightPlan conv_plain_weight_plan(const ConvShape& s, const ConvDevice& device);
+template <class T>
+void conv_plain_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const T* dy,
+                                const T* x, T* dweight, T* dbias, T* workspace);
+
+}  // namespace heft::cuda

@@ -1,0 +1,328 @@
+// A convolution on tensor cores as sums over taps of one tile of the input in shared memory: each input value is fetched once a
+// block and met by every tap, where an implicit matrix product would gather it once a tap. The forward convolution and the
+// gradient for the input are the same kernel over different taps (make_tile_plan in conv_forward.cu, conv_backward_input.cu).
+// Internal to cuda/.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cuda/conv.h"
+#include "cuda/mma.cuh"
+
+namespace heft::cuda {
+
+constexpr int kMaxTaps = 64, kMaxClasses = 4;
+
+// Output positions (i * out_step + a, j * out_step + b) for one remainder (a, b): they all meet the same taps.
+struct TileClass {
+  int first_tap = 0, taps = 0;
+  int a = 0, b = 0, grid_h = 0, grid_w = 0;
+  int origin_h = 0, origin_w = 0;  // of the input, at i = j = 0 and the smallest tap
+};
+struct TileTap {
+  int offset;  // from an output position's place in the tile, in pixels
+  int weight;  // r * kw + s
+};
+
+// The block's pixels are rows of 16 lanes, a lane group: 2^log_lanes columns of as many images as fill 16. A tile has `rows`
+// rows of groups_w * groups_n lane groups. The input tile is stored by columns modulo the step, so that lanes lie one pixel
+// apart.
+struct TilePlan {
+  const float *in, *weight, *bias;
+  float* out;
+  int images, in_h, in_w, in_c, out_h, out_w, out_c, weight_taps;
+  int load_h, load_w;  // input rows and columns from one of the tile's to the next
+  int step_h, step_w;  // tile rows and columns from one output to the next
+  int out_step_h, out_step_w;
+  int log_lanes, rows, groups_w, groups_n;
+  int tile_h, tile_w;  // the input tile of one image
+  int phase_cols;      // ceil(tile_w / step_w)
+  int row_pitch;       // step_w * phase_cols, pixels
+  int tile_pixels;
+  int tiles_h, tiles_w;  // output tiles of an image
+  int group_taps;        // taps whose weights one pipeline step brings
+  int input_stages, weight_stages;
+  TileClass classes[kMaxClasses];
+  TileTap taps[kMaxTaps];
+
+  __host__ __device__ int images_per_tile() const { return (16 >> log_lanes) * groups_n; }
+  __host__ __device__ int columns_per_tile() const { return groups_w << log_lanes; }
+};
+
+// kRows: output rows of a warp; kPairs: 16s of output channels of a warp; kWarpsM warps along pixels, kWarpsN along channels.
+// kChunk: input channels of a pipeline step. kChannelRows: the weight is (out, tap, in), as forward; else (in, tap, out).
+// kColumn: taps come in threes, one below the other, and a row of the input is read from shared memory once for all three.
+template <int kRowsT, int kPairsT, int kWarpsMT, int kWarpsNT, int kChunkT, bool kChannelRowsT, bool kColumnT>
+struct TileConfig {
+  static constexpr int kRows = kRowsT, kPairs = kPairsT, kWarpsM = kWarpsMT, kWarpsN = kWarpsNT, kChunk = kChunkT;
+  static constexpr bool kChannelRows = kChannelRowsT, kColumn = kColumnT;
+  static constexpr int kThreads = 32 * kWarpsM * kWarpsN;
+  static constexpr int kChannels = 16 * kPairs * kWarpsN;  // output channels of a block
+  static constexpr int kInPitch = kChunk + 4;              // an odd number of 16 bytes: eight neighbours meet all banks
+  static constexpr int kWeightPitch = kChannelRows ? kChunk + 4 : kChannels + 8;
+  static constexpr int kWeightTap = kChannelRows ? kChannels * kWeightPitch : kChunk * kWeightPitch;  // floats of one tap
+
+  static std::size_t shared_bytes(const TilePlan& p) {
+    return sizeof(int) * round_up_4(p.tile_pixels) +
+           sizeof(float) * (std::size_t{1} * p.input_stages * p.tile_pixels * kInPitch +
+                            std::size_t{1} * p.weight_stages * p.group_taps * kWeightTap);
+  }
+  static constexpr std::size_t round_up_4(int n) { return static_cast<std::size_t>((n + 3) / 4 * 4); }
+};
+
+// Stores output channels o ... o + 3 of the pixel at `to`, with their biases; what goes onto a finished sum belongs here.
+__device__ inline void write_channels(const TilePlan& p, float* to, int o, const float (&values)[4]) {
+  if (p.out_c % 4 == 0) {
+    if (o >= p.out_c) return;
+    float4 v = make_float4(values[0], values[1], values[2], values[3]);
+    if (p.bias) v.x += p.bias[o], v.y += p.bias[o + 1], v.z += p.bias[o + 2], v.w += p.bias[o + 3];
+    *reinterpret_cast<float4*>(to + o) = v;
+  } else {
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      if (o + e < p.out_c) to[o + e] = values[e] + (p.bias ? p.bias[o + e] : 0.f);
+  }
+}
+
+template <class Config>
+class TileBlock {
+ public:
+  __device__ TileBlock(const TilePlan& plan, float* shared) : p(plan), c(plan.classes[blockIdx.z]) {
+    source = reinterpret_cast<int*>(shared);
+    input = shared + (p.tile_pixels + 3) / 4 * 4;
+    weights = input + p.input_stages * p.tile_pixels * Config::kInPitch;
+    int tile = static_cast<int>(blockIdx.x);
+    tile_j = tile % p.tiles_w * p.columns_per_tile();
+    tile /= p.tiles_w;
+    tile_i = tile % p.tiles_h * p.rows;
+    image = tile / p.tiles_h * p.images_per_tile();
+    channel = static_cast<int>(blockIdx.y) * Config::kChannels;
+    groups = (c.taps + p.group_taps - 1) / p.group_taps;
+    steps = groups * ((p.in_c + Config::kChunk - 1) / Config::kChunk);
+  }
+
+  __device__ void run() {
+    find_sources();
+    __syncthreads();
+    const int ahead = p.weight_stages - 1;
+    for (int step = 0; step < ahead; ++step) {
+      if (step < steps) fetch(step);
+      commit_copies();
+    }
+    place_lanes();
+    for (int step = 0; step < steps; ++step) {
+      if (ahead == 0) {
+        fetch(step);
+        commit_copies();
+      }
+      // One group is committed a step, so those still under way after this are of the steps to come.
+      if (ahead <= 1) wait_copies<0>();
+      else if (ahead == 2) wait_copies<1>();
+      else wait_copies<2>();
+      round(step);
+      __syncthreads();
+      if (ahead > 0) {
+        if (step + ahead < steps) fetch(step + ahead);
+        commit_copies();
+      }
+      multiply(step);
+    }
+    store();
+  }
+
+ private:
+  static constexpr int kThreads = Config::kThreads, kChunk = Config::kChunk, kRows = Config::kRows, kPairs = Config::kPairs;
+  static constexpr int kVectors = kChunk / 4;  // of 16 bytes, a pixel
+
+  // The input pixel of each pixel of the tile, -1 outside of the image.
+  __device__ void find_sources() {
+    const int origin_h = c.origin_h + tile_i * p.step_h * p.load_h, origin_w = c.origin_w + tile_j * p.step_w * p.load_w;
+    for (int k = threadIdx.x; k < p.tile_pixels; k += kThreads) {
+      const int row = k / p.row_pitch, within = k % p.row_pitch;
+      const int n = image + row / p.tile_h, y = origin_h + row % p.tile_h * p.load_h;
+      const int x = origin_w + (within % p.phase_cols * p.step_w + within / p.phase_cols) * p.load_w;
+      const bool inside = n < p.images && y >= 0 && y < p.in_h && x >= 0 && x < p.in_w;
+      source[k] = inside ? (n * p.in_h + y) * p.in_w + x : -1;
+    }
+  }
+
+  __device__ float* input_stage(int chunk) const { return input + chunk % p.input_stages * p.tile_pixels * Config::kInPitch; }
+  __device__ float* weight_stage(int step) const {
+    return weights + step % p.weight_stages * p.group_taps * Config::kWeightTap;
+  }
+  __device__ int taps_of(int group) const { return min(p.group_taps, c.taps - group * p.group_taps); }
+
+  __device__ void fetch(int step) {
+    const int chunk = step / groups, group = step % groups, first = chunk * kChunk;
+    if (group == 0) {
+      float* stage = input_stage(chunk);
+      for (int k = threadIdx.x; k < p.tile_pixels * kVectors; k += kThreads) {
+        const int pixel = k / kVectors, vector = k % kVectors, from = source[pixel], at = first + vector * 4;
+        const bool inside = from >= 0 && at < p.in_c;
+        copy_async_16(stage + pixel * Config::kInPitch + vector * 4, inside ? p.in + std::int64_t{from} * p.in_c + at : p.in,
+                      inside);
+      }
+    }
+    float* stage = weight_stage(step);
+    const int count = taps_of(group);
+    const TileTap* taps = p.taps + c.first_tap + group * p.group_taps;
+    if constexpr (Config::kChannelRows) {
+      for (int k = threadIdx.x; k < count * Config::kChannels * kVectors; k += kThreads) {
+        const int tap = k / (Config::kChannels * kVectors), row = k / kVectors % Config::kChannels, vector = k % kVectors;
+        // Rows in the order in which a pair of 8-channel tiles takes them: see store().
+        const int o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2, at = first + vector * 4;
+        const bool inside = o < p.out_c && at < p.in_c;
+        copy_async_16(stage + (tap * Config::kChannels + row) * Config::kWeightPitch + vector * 4,
+                      inside ? p.weight + (std::int64_t{o} * p.weight_taps + taps[tap].weight) * p.in_c + at : p.weight,
+                      inside);
+      }
+    } else if (p.out_c % 4 == 0) {
+      constexpr int kRowVectors = Config::kChannels / 4;
+      for (int k = threadIdx.x; k < count * kChunk * kRowVectors; k += kThreads) {
+        const int tap = k / (kChunk * kRowVectors), row = k / kRowVectors % kChunk, o = channel + k % kRowVectors * 4;
+        const int at = first + row;
+        const bool inside = o < p.out_c && at < p.in_c;
+        copy_async_16(stage + (tap * kChunk + row) * Config::kWeightPitch + k % kRowVectors * 4,
+                      inside ? p.weight + (std::int64_t{at} * p.weight_taps + taps[tap].weight) * p.out_c + o : p.weight,
+                      inside);
+      }
+    } else {
+      for (int k = threadIdx.x; k < count * kChunk * Config::kChannels; k += kThreads) {
+        const int tap = k / (kChunk * Config::kChannels), row = k / Config::kChannels % kChunk, o = k % Config::kChannels;
+        const int at = first + row;
+        const bool inside = channel + o < p.out_c && at < p.in_c;
+        copy_async_4(
+            stage + (tap * kChunk + row) * Config::kWeightPitch + o,
+            inside ? p.weight + (std::int64_t{at} * p.weight_taps + taps[tap].weight) * p.out_c + channel + o : p.weight,
+            inside);
+      }
+    }
+  }
+
+  // Rounds what has arrived, in place: once a value, where rounding on the way to the tensor core would be once a use. With
+  // vector copies every thread rounds what it has copied itself, which needs no barrier before.
+  __device__ void round(int step) {
+    const int chunk = step / groups, group = step % groups;
+    if (!Config::kChannelRows && p.out_c % 4 != 0) __syncthreads();
+    if (group == 0) {
+      float* stage = input_stage(chunk);
+      for (int k = threadIdx.x; k < p.tile_pixels * kVectors; k += kThreads)
+        round_vector(stage + k / kVectors * Config::kInPitch + k % kVectors * 4);
+    }
+    float* stage = weight_stage(step);
+    constexpr int kRowVectors = Config::kChannelRows ? kVectors : Config::kChannels / 4;
+    constexpr int kTapVectors = Config::kChannels * kChunk / 4;
+    for (int k = threadIdx.x; k < taps_of(group) * kTapVectors; k += kThreads)
+      round_vector(stage + k / kRowVectors * Config::kWeightPitch + k % kRowVectors * 4);
+  }
+  __device__ static void round_vector(float* at) {
+    float4* vector = reinterpret_cast<float4*>(at);
+    *vector = round_tf32(*vector);
+  }
+
+  __device__ int lane_group() const { return warp_m() * kRows / p.rows; }
+  __device__ int first_row() const { return warp_m() * kRows % p.rows; }
+  __device__ static int warp_m() { return threadIdx.x / 32 % Config::kWarpsM; }
+  __device__ static int warp_n() { return threadIdx.x / 32 / Config::kWarpsM; }
+  // Column and image, within the tile, of lane `lane` of 16 of this warp's lane group.
+  __device__ int column_of(int lane) const {
+    return (lane_group() % p.groups_w << p.log_lanes) + (lane & ((1 << p.log_lanes) - 1));
+  }
+  __device__ int image_of(int lane) const { return lane_group() / p.groups_w * (16 >> p.log_lanes) + (lane >> p.log_lanes); }
+
+  __device__ void place_lanes() {
+    const int lane = threadIdx.x % 32;
+    const int pixel = (image_of(lane % 16) * p.tile_h + first_row() * p.step_h) * p.row_pitch + column_of(lane % 16);
+    input_lane = (pixel * Config::kInPitch + lane / 16 * 4) * 4;
+    // Forward: row lane % 8 of matrix lane / 8; matrices are (tile 0, k), (tile 0, k + 4), (tile 1, k), (tile 1, k + 4).
+    if constexpr (Config::kChannelRows)
+      weight_lane = ((warp_n() * kPairs * 16 + lane / 16 * 8 + lane % 8) * Config::kWeightPitch + lane / 8 % 2 * 4) * 4;
+    else weight_lane = lane % 4 * Config::kWeightPitch + warp_n() * kPairs * 16 + lane / 4 * 2;
+    for (int m = 0; m < kRows; ++m)
+      for (int t = 0; t < kPairs * 2; ++t)
+        for (int e = 0; e < 4; ++e) sums[m][t][e] = 0;
+  }
+
+  // Weights of channels k ... k + 7 for one pair of tiles: {tile 0 (t), tile 0 (t + 4), tile 1 (t), tile 1 (t + 4)}.
+  __device__ void load_weights(float (&b)[4], const float* tap, int k, int pair) const {
+    if constexpr (Config::kChannelRows) {
+      load_matrices(b, shared_address(tap) + weight_lane + (pair * 16 * Config::kWeightPitch + k) * 4);
+    } else {
+      const float* at = tap + weight_lane + k * Config::kWeightPitch + pair * 16;
+      const float2 low = *reinterpret_cast<const float2*>(at);
+      const float2 high = *reinterpret_cast<const float2*>(at + 4 * Config::kWeightPitch);
+      b[0] = low.x, b[1] = high.x, b[2] = low.y, b[3] = high.y;
+    }
+  }
+
+  __device__ void multiply(int step) {
+    const int chunk = step / groups, group = step % groups, count = taps_of(group);
+    const std::uint32_t in = shared_address(input_stage(chunk)) + input_lane;
+    const float* stage = weight_stage(step);
+    const TileTap* taps = p.taps + c.first_tap + group * p.group_taps;
+    constexpr int kTaps = Config::kColumn ? 3 : 1, kLoaded = kRows + kTaps - 1;
+    const int row_bytes = p.step_h * p.row_pitch * Config::kInPitch * 4;
+    for (int tap = 0; tap < count; tap += kTaps) {
+      const std::uint32_t from = in + taps[tap].offset * Config::kInPitch * 4;
+#pragma unroll
+      for (int k = 0; k < kChunk; k += 8) {
+        float a[kLoaded][4];
+#pragma unroll
+        for (int m = 0; m < kLoaded; ++m) load_matrices(a[m], from + m * row_bytes + k * 4);
+#pragma unroll
+        for (int r = 0; r < kTaps; ++r)
+#pragma unroll
+          for (int pair = 0; pair < kPairs; ++pair) {
+            float b[4];
+            load_weights(b, stage + (tap + r) * Config::kWeightTap, k, pair);
+#pragma unroll
+            for (int m = 0; m < kRows; ++m) {
+              mma_tf32(sums[m][pair * 2], a[m + r], b[0], b[1]);
+              mma_tf32(sums[m][pair * 2 + 1], a[m + r], b[2], b[3]);
+            }
+          }
+      }
+    }
+  }
+
+  // Column n of tile u of a pair is output channel 2 n + u, so that a thread holds four channels in a row, 4 t ... 4 t + 3.
+  __device__ void store() const {
+    const int lane = threadIdx.x % 32, t = lane % 4;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int at = lane / 4 + half * 8, j = tile_j + column_of(at), n = image + image_of(at);
+      if (j >= c.grid_w || n >= p.images) continue;
+#pragma unroll
+      for (int m = 0; m < kRows; ++m) {
+        const int i = tile_i + first_row() + m;
+        if (i >= c.grid_h) break;
+        const std::int64_t pixel = (std::int64_t{n} * p.out_h + i * p.out_step_h + c.a) * p.out_w + j * p.out_step_w + c.b;
+        float* to = p.out + pixel * p.out_c;
+#pragma unroll
+        for (int pair = 0; pair < kPairs; ++pair) {
+          const int o = channel + (warp_n() * kPairs + pair) * 16 + t * 4;
+          const auto& low = sums[m][pair * 2];
+          const auto& high = sums[m][pair * 2 + 1];
+          const float values[4] = {low[half * 2], high[half * 2], low[half * 2 + 1], high[half * 2 + 1]};
+          write_channels(p, to, o, values);
+        }
+      }
+    }
+  }
+  const TilePlan& p;
+  const TileClass& c;
+  int* source;
+  float *input, *weights;
+  int tile_i, tile_j, image, channel, groups, steps;
+  std::uint32_t input_lane, weight_lane;
+  float sums[kRows][kPairs * 2][4];
+};
+
+template <class Config>
+__global__ void __launch_bounds__(Config::kThreads) conv_tile_kernel(const __grid_constant__ TilePlan plan) {
+  extern __shared__ __align__(16) float shared[];
+  TileBlock<Config>(plan, shared).run();
+}
+
+}  // namespace heft::cuda

@@ -1,0 +1,91 @@
+// Chooses block shapes for conv_tile.cuh and launches it. Internal to cuda/.
+#pragma once
+
+#include "cuda/conv_tile_plan.h"
+#include "cuda/status.h"
+
+namespace heft::cuda {
+
+constexpr std::size_t kSharedLimit = 227 * 1024;  // of a block, on compute capability 9.0
+
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// How Config would run the problem.
+struct TileFit {
+  TilePlan plan;
+  std::size_t shared = 0;
+  int blocks = 0;
+  bool fits = false;
+};
+
+// Lays the problem out for blocks of Config's shape; `ahead`: pipeline steps that are fetched while one is computed.
+template <class Config>
+TileFit fit_tiles(TileProblem problem, std::size_t shared_limit, int group_taps, int ahead) {
+  cut_into_tiles(problem, Config::kWarpsM * Config::kRows, Config::kRows);
+  TilePlan& p = problem.plan;
+  int most_taps = 1;
+  for (int k = 0; k < problem.classes; ++k) most_taps = std::max(most_taps, p.classes[k].taps);
+  p.group_taps = std::min(group_taps, most_taps);
+  const int groups = ceil_div(most_taps, p.group_taps), chunks = ceil_div(p.in_c, Config::kChunk), steps = groups * chunks;
+  ahead = std::min(ahead, steps - 1);
+  p.weight_stages = ahead + 1;
+  p.input_stages = std::min(chunks, 1 + ceil_div(ahead, groups));
+  TileFit fit;
+  fit.plan = p;
+  fit.shared = Config::shared_bytes(p);
+  fit.blocks = tile_count(p) * ceil_div(p.out_c, Config::kChannels) * problem.classes;
+  fit.fits = fit.shared <= shared_limit;
+  return fit;
+}
+
+template <class Config>
+void launch_tiles(const TileProblem& problem, const TileFit& fit, cudaStream_t stream) {
+  static const bool raised = [] {
+    HEFT_CUDA(cudaFuncSetAttribute(conv_tile_kernel<Config>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(kSharedLimit)));
+    return true;
+  }();
+  static_cast<void>(raised);
+  const dim3 grid(static_cast<unsigned>(tile_count(fit.plan)),
+                  static_cast<unsigned>(ceil_div(fit.plan.out_c, Config::kChannels)), static_cast<unsigned>(problem.classes));
+  conv_tile_kernel<Config><<<grid, Config::kThreads, fit.shared, stream>>>(fit.plan);
+}
+
+// With Config's block shape if it makes at least `least_blocks`: false, and nothing launched, otherwise.
+template <class Config>
+bool try_tiles(const TileProblem& problem, const ConvDevice& device, int least_blocks, int group_taps = 3, int ahead = 2) {
+  TileFit fit = fit_tiles<Config>(problem, kSharedLimit, group_taps, ahead);
+  if (!fit.fits && ahead > 1) fit = fit_tiles<Config>(problem, kSharedLimit, group_taps, 1);
+  if (!fit.fits || fit.blocks < least_blocks) return false;
+  launch_tiles<Config>(problem, fit, device.stream);
+  return true;
+}
+
+// The block shapes, largest first, for forward (kForward) or backward.
+template <bool kForward, bool kColumn>
+bool run_tiles(const TileProblem& problem, const ConvDevice& device) {
+  const int in_c = problem.plan.in_c, out_c = problem.plan.out_c, wave = device.multiprocessors;
+  const int all = kMaxTaps;  // few channels: the weights of all taps at once
+  if (out_c <= 16) {
+    if (in_c <= 16) {
+      return try_tiles<TileConfig<4, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 2 * wave, all) ||
+             try_tiles<TileConfig<2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0, all) ||
+             try_tiles<TileConfig<2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
+    }
+    return try_tiles<TileConfig<4, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 2 * wave, in_c <= 32 ? all : 3) ||
+           try_tiles<TileConfig<2, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
+  }
+  if (out_c <= 32) {
+    if (in_c <= 16) {
+      return try_tiles<TileConfig<2, 2, 4, 1, 16, kForward, kColumn>>(problem, device, 0, all) ||
+             try_tiles<TileConfig<2, 2, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
+    }
+    return try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 3) ||
+           try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
+  }
+  return try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 2 * wave) ||
+         try_tiles<TileConfig<4, 2, 2, 2, 16, kForward, kColumn>>(problem, device, 2 * wave) ||
+         try_tiles<TileConfig<2, 1, 2, 2, 32, kForward, kColumn>>(problem, device, 0);
+}
+
+}  // namespace heft::cuda
