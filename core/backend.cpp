@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/ops.h"
 #ifdef HEFT_ONEDNN
@@ -86,6 +87,57 @@ void Backend::clip_factor(const std::vector<Tensor>& gradients, double largest, 
 Tensor Backend::sum_squares(const Tensor& x) {
   const Tensor wide = x.contiguous().astype(DType::f64);
   return sum(wide * wide);
+}
+
+namespace {
+void blend(Tensor& running, const Tensor& batch, double momentum) {
+  running.copy_(running * (1 - momentum) + batch * momentum);
+}
+Tensor constant(double value, const Tensor& like) { return Tensor::full(Shape{}, value, like.dtype(), like.device()); }
+}  // namespace
+
+BatchNormResult Backend::batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                          NormFusion& fusion) {
+  BatchNormResult r = batch_norm_train(x, gamma, beta, eps);
+  const double n = static_cast<double>(x.numel() / x.size(1));
+  if (fusion.running_mean.defined()) blend(fusion.running_mean, r.mean, fusion.momentum);
+  if (fusion.running_variance.defined()) blend(fusion.running_variance, r.variance * (n / (n - 1)), fusion.momentum);
+  if (fusion.residual.defined()) r.output = r.output + fusion.residual;
+  if (fusion.relu) r.output = heft::unary<fn::Relu>(r.output);
+  return r;
+}
+
+BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                                      const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                                      bool want_residual) {
+  const Tensor behind = relu ? heft::unary_backward<fn::Relu>(y, y, dy) : dy;
+  BatchNormGradients gradients = batch_norm_backward(behind, x, gamma, mean, variance, eps);
+  if (want_residual) gradients.residual = behind;
+  return gradients;
+}
+
+namespace {
+constexpr double kLowest = -1e30;  // of a logit less the largest of its row
+constexpr double kNone = -std::numeric_limits<double>::infinity();
+}  // namespace
+
+// Saved is the logarithm of the softmax, and -infinity where a logit was clamped: there it has no gradient.
+CrossEntropyResult Backend::cross_entropy(const Tensor& logits, const Tensor& labels) {
+  const Tensor largest = max(logits, {1}, true);
+  const Tensor differences = logits - (largest + largest * 0.0);  // 0 times infinity: the row becomes NaN
+  const Tensor log_p = log_softmax(heft::unary(differences, fn::Clamp{.low = kLowest}), 1);
+  const Tensor at_label = heft::gather(log_p, 1, labels.reshape({-1, 1})).reshape({logits.size(0)});
+  const Tensor clamped = heft::compare<fn::Less>(differences, constant(kLowest, logits));
+  return {heft::unary(-at_label, fn::Clamp{.low = 0}), heft::where(clamped, constant(kNone, logits), log_p)};
+}
+
+Tensor Backend::cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) {
+  const Tensor index = labels.reshape({-1, 1});
+  const Tensor losses = -heft::gather(saved, 1, index).reshape({saved.size(0)});  // before those below 0 became 0
+  const Tensor g = -heft::unary_backward(losses, losses, dlosses, fn::Clamp{.low = 0});
+  const Tensor spread = heft::gather_backward(g.reshape({-1, 1}), 1, index, saved.size(1));
+  const Tensor has_gradient = heft::compare<fn::Greater>(saved, constant(kNone, saved));
+  return heft::where(has_gradient, heft::softmax_backward(saved, spread, 1, true), constant(0, saved));
 }
 
 }  // namespace heft

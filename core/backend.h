@@ -53,6 +53,20 @@ struct BatchNormGradients {
   Tensor input;
   Tensor gamma;
   Tensor beta;
+  Tensor residual = {};  // of batch_norm_fused_backward, where it is wanted
+};
+// What batch_norm_fused does besides normalising.
+struct NormFusion {
+  bool relu = false;
+  Tensor residual = {};  // of x's shape; undefined: none
+  // (C), of x's dtype and contiguous, or undefined: left alone. Else changed in place,
+  // running = (1 - momentum) running + momentum batch, with the unbiased variance.
+  Tensor running_mean = {}, running_variance = {};
+  double momentum = 0.1;
+};
+struct CrossEntropyResult {
+  Tensor losses;  // (N)
+  Tensor saved;   // for the gradient; private to the backend
 };
 
 struct TiltResult {
@@ -160,6 +174,19 @@ class Backend {
   virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
   // Dense or opaque x -> the sum of x_i^2, computed in f64 whatever x is, rank 0.
   virtual Tensor sum_squares(const Tensor& x);
+  // y = relu(batch_norm_train(x) + residual), as far as `fusion` asks for it.
+  virtual BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                           NormFusion& fusion);
+  // y, its output, is read where there was a relu alone. The residual's gradient is the one behind the relu.
+  virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                                       const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                                       bool want_residual);
+  // logits (N, C), labels (N) i64 -> -log softmax(logits)[label], never below 0. Each logit is taken less the largest of its
+  // row and clamped at -1e30, so that no loss leaves f32; a NaN or +infinity makes its row NaN. Labels are in [0, C) on a CPU;
+  // on a GPU one outside gives a loss and a gradient of NaN.
+  virtual CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels);
+  // dlosses (N) -> (N, C); 0 where a logit was clamped.
+  virtual Tensor cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses);
 
   // sgd_step of many parameters at once. `factors`, f64: a factor on all gradients, then the lr of each group, so that a
   // recorded step follows both; those of `step` are not read. Where the factor is 0, or `hold` (i64 or the bytes of one;

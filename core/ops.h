@@ -122,6 +122,16 @@ Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta,
                        double eps);
 BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                        const Tensor& variance, double eps);
+// y = relu(batch_norm_train(x) + residual), as far as `fusion` asks for it; it has the contracts.
+BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                 const NormFusion& fusion);
+BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                             const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                             bool want_residual);
+
+// ---- losses: Backend::cross_entropy, which says what they compute. labels (N) i64; only those on a GPU may be out of range.
+CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& labels);
+Tensor softmax_cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses);
 
 // True if no element is NaN or infinite.
 bool all_finite(const Tensor& x);

@@ -176,4 +176,44 @@ BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const 
                                      variance.contiguous(), eps);
 }
 
+BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                 const NormFusion& fusion) {
+  const char* op = "batch_norm";
+  check_images(op, x);
+  check_per_channel(op, "gamma", x, gamma);
+  check_per_channel(op, "beta", x, beta);
+  if (fusion.running_mean.defined()) check_per_channel(op, "a running mean", x, fusion.running_mean);
+  if (fusion.running_variance.defined()) check_per_channel(op, "a running variance", x, fusion.running_variance);
+  check(x.numel() / x.size(1) > 1, op, "expected more than one value per channel when training; got {}", x.shape());
+  Backend& backend = backend_for(x);
+  NormFusion dense = fusion;
+  if (fusion.residual.defined()) {
+    check_operands(op, x, fusion.residual);
+    check<ShapeError>(fusion.residual.shape() == x.shape(), op, "expected a residual of shape {}; got {}", x.shape(),
+                      fusion.residual.shape());
+    dense.residual = native(fusion.residual, backend);
+  }
+  if (fusion.running_mean.defined()) dense.running_mean = fusion.running_mean.contiguous();
+  if (fusion.running_variance.defined()) dense.running_variance = fusion.running_variance.contiguous();
+  const BatchNormResult result =
+      backend.batch_norm_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), eps, dense);
+  const auto copy_back = [](Tensor running, const Tensor& blended) {
+    if (running.defined() && !running.shares_storage(blended)) running.copy_(blended);
+  };
+  copy_back(fusion.running_mean, dense.running_mean);
+  copy_back(fusion.running_variance, dense.running_variance);
+  return result;
+}
+
+BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                             const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                             bool want_residual) {
+  check_operands("batch_norm", dy, x);
+  check_gradient("batch_norm", dy, x.shape());
+  Backend& backend = backend_for(x);
+  return backend.batch_norm_fused_backward(native(dy, backend), relu ? native(y, backend) : Tensor{}, native(x, backend),
+                                           gamma.contiguous(), mean.contiguous(), variance.contiguous(), eps, relu,
+                                           want_residual);
+}
+
 }  // namespace heft

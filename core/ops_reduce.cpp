@@ -103,6 +103,25 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log) {
   return backend_for(y).softmax_backward(around_axis(y, axis), around_axis(dy, axis), log).reshape(y.shape());
 }
 
+CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
+  const char* op = "cross_entropy";
+  check_defined(op, logits);
+  check_defined(op, labels);
+  if (!is_floating(logits.dtype())) throw_dtype(op, "f32 or f64", logits.dtype());
+  if (labels.dtype() != DType::i64) throw_dtype(op, "i64", labels.dtype());
+  check<ShapeError>(logits.rank() == 2 && labels.shape() == Shape{logits.size(0)}, op,
+                    "expected (N, C) and labels (N); got {} and {}", logits.shape(), labels.shape());
+  check<ShapeError>(logits.size(1) >= 1, op, "expected at least one class; got logits {}", logits.shape());
+  check<DeviceError>(logits.device() == labels.device(), op, "expected operands on one device; got {} and {} (move with to)",
+                     logits.device(), labels.device());
+  return backend_for(logits).cross_entropy(logits.contiguous(), labels.contiguous());
+}
+
+Tensor softmax_cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) {
+  check_operands("cross_entropy", saved, dlosses);
+  return backend_for(saved).cross_entropy_backward(saved, labels.contiguous(), dlosses.contiguous());
+}
+
 Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   std::vector<int> axes;

@@ -52,18 +52,27 @@ class CudaBackend final : public Backend {
                                              const Conv2dGeometry& geometry) override;
   Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) override;
 
-  // pool.cu
+  // max_pool.cu, avg_pool.cu
   MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) override;
   Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) override;
   Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) override;
   Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) override;
 
-  // batch_norm.cu
+  // batch_norm.cu, batch_norm_backward.cu
   BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
                          double eps) override;
   BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                          const Tensor& variance, double eps) override;
+  BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                   NormFusion& fusion) override;
+  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                               const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                               bool want_residual) override;
+
+  // cross_entropy.cu
+  CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels) override;
+  Tensor cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) override;
 
   // tilt.cu
   TiltResult tilt(const Tensor& losses, const Tensor& prior, const Tensor& prior_before, const tilt::Options& options,

@@ -1,0 +1,204 @@
+// Batch normalisation, forward: one kernel for the statistics, one to apply them.
+#include "cuda/channels.cuh"
+#include "cuda/cuda_backend.h"
+#include "cuda/layout.h"
+
+namespace heft {
+namespace cuda {
+namespace {
+
+constexpr int kBlock = 512;  // of the statistics: one block a multiprocessor, so that few partial results are left to join
+constexpr int kUnroll = 4;   // rows a thread reads before it uses any
+
+__device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
+
+// Where the statistics go: the batch's own, and those of the run unless null.
+template <class T>
+struct Statistics {
+  T *mean, *variance, *running_mean, *running_variance;
+  double momentum;
+};
+
+// Every thread holds count, mean and the sum of squared distances from it, which nothing large is ever subtracted from: four
+// rows get theirs in registers, then join the thread's, the threads of a block join each other's (Chan et al. 1979), and the
+// blocks' are summed in f64.
+template <class T, int V>
+__global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g, T* partials, Statistics<T> result) {
+  __shared__ T means[V][kBlock], squares[V][kBlock], counts[kBlock];
+  const Place at = place<V>(g);
+  const int t = static_cast<int>(threadIdx.x);
+  T count = 0, mean[V] = {}, m2[V] = {};
+  for (std::int64_t row = at.first; row < at.end; row += kUnroll * g.height) {
+    Pack<T, V> p[kUnroll];
+    int got = 0;
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+      if (const std::int64_t r = row + u * g.height; r < at.end) {
+        p[u] = load<V>(x + r * g.channels + at.channel);
+        got = u + 1;
+      }
+    const T n = static_cast<T>(got), share = n / (count + n), inverse = T(1) / n;
+#pragma unroll
+    for (int j = 0; j < V; ++j) {
+      T sum = 0, around = 0;
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) sum += u < got ? p[u].v[j] : T(0);
+      const T centre = sum * inverse, step = centre - mean[j];
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        const T d = u < got ? p[u].v[j] - centre : T(0);
+        around += d * d;
+      }
+      mean[j] += step * share;
+      m2[j] += around + step * step * count * share;
+    }
+    count += n;
+  }
+  counts[t] = count;
+#pragma unroll
+  for (int j = 0; j < V; ++j) means[j][t] = mean[j], squares[j][t] = m2[j];
+  __syncthreads();
+  for (int step = power_of_two(g.height) / 2; step > 0; step /= 2) {
+    const int other = t + step * g.width;
+    if (at.active && at.y < step && at.y + step < g.height && counts[other] > T(0)) {
+      const T n = counts[other], share = n / (count + n);
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        const T d = means[j][other] - mean[j];
+        means[j][t] = mean[j] += d * share;
+        squares[j][t] = m2[j] += squares[j][other] + d * d * count * share;
+      }
+      counts[t] = count += n;
+    }
+    __syncthreads();
+  }
+  if (at.active && at.y == 0)
+#pragma unroll
+    for (int j = 0; j < V; ++j) {
+      partials[2 * blockIdx.x * g.channels + at.channel + j] = mean[j];
+      partials[(2 * blockIdx.x + 1) * g.channels + at.channel + j] = m2[j];
+    }
+  if (!arrives_last(&arrivals[blockIdx.y], gridDim.x)) return;
+  // Around the mean of the first slice, plain sums do.
+  sum_slices<kBlock>(
+      g, g.width * V,
+      [=](int c, int s, double& first, double& second) {
+        const double n = static_cast<double>(g.rows_of(s));
+        const double d =
+            static_cast<double>(__ldcg(partials + 2 * s * g.channels + c)) - static_cast<double>(__ldcg(partials + c));
+        first += n * d;
+        second += static_cast<double>(__ldcg(partials + (2 * s + 1) * g.channels + c)) + n * d * d;
+      },
+      [=](int c, double first, double second) {
+        const double rows = static_cast<double>(g.rows), m = second - first * first / rows;
+        const double batch_mean = static_cast<double>(__ldcg(partials + c)) + first / rows;
+        const double batch_variance = (m < 0 ? 0 : m) / rows;  // a NaN stays one
+        result.mean[c] = static_cast<T>(batch_mean);
+        result.variance[c] = static_cast<T>(batch_variance);
+        const double keep = 1 - result.momentum;
+        if (result.running_mean != nullptr)
+          result.running_mean[c] = static_cast<T>(keep * result.running_mean[c] + result.momentum * batch_mean);
+        if (result.running_variance != nullptr)
+          result.running_variance[c] =
+              static_cast<T>(keep * result.running_variance[c] + result.momentum * batch_variance * rows / (rows - 1));
+      });
+}
+
+template <class T>
+struct Constants {
+  const T *gamma, *beta, *mean, *variance;
+  T eps;
+};
+
+template <class T, int V, bool residual>
+__global__ void __launch_bounds__(kThreads)
+    apply_kernel(const T* x, Tiling g, Constants<T> k, const T* added, bool relu, T* y) {
+  const Place at = place<V>(g);
+  if (!at.active) return;
+  const Pack<T, V> mean = load<V>(k.mean + at.channel), shift = load<V>(k.beta + at.channel);
+  Pack<T, V> scale = load<V>(k.gamma + at.channel), variance = load<V>(k.variance + at.channel);
+#pragma unroll
+  for (int j = 0; j < V; ++j) scale.v[j] /= sqrt(variance.v[j] + k.eps);
+  for (std::int64_t row = at.first; row < at.end; row += kUnroll * g.height) {
+    Pack<T, V> p[kUnroll], q[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+      if (const std::int64_t r = row + u * g.height; r < at.end) {
+        p[u] = load<V>(x + r * g.channels + at.channel);
+        if constexpr (residual) q[u] = load<V>(added + r * g.channels + at.channel);
+      }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+      if (const std::int64_t r = row + u * g.height; r < at.end) {
+#pragma unroll
+        for (int j = 0; j < V; ++j) {
+          T v = (p[u].v[j] - mean.v[j]) * scale.v[j] + shift.v[j];
+          if constexpr (residual) v += q[u].v[j];
+          p[u].v[j] = relu && v < T(0) ? T(0) : v;
+        }
+        store(y + r * g.channels + at.channel, p[u]);
+      }
+  }
+}
+
+template <class T, int V>
+void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fusion) {
+  const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, multiprocessors(), 1);
+  Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, x.dtype(), x.device());
+  const Statistics<T> result{values<T>(mean), values<T>(variance),
+                             fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,
+                             fusion.running_variance.defined() ? values<T>(fusion.running_variance) : nullptr, fusion.momentum};
+  statistics_kernel<T, V><<<g.grid(), kBlock, 0, stream()>>>(values<T>(x), g, values<T>(partials), result);
+  launched("batch_norm");
+}
+
+template <class T, int V>
+void apply(const Tensor& x, const Constants<T>& constants, const Tensor& residual, bool relu, Tensor& y) {
+  const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), kUnroll);
+  if (residual.defined())
+    apply_kernel<T, V, true>
+        <<<g.grid(), kThreads, 0, stream()>>>(values<T>(x), g, constants, values<T>(residual), relu, values<T>(y));
+  else apply_kernel<T, V, false><<<g.grid(), kThreads, 0, stream()>>>(values<T>(x), g, constants, nullptr, relu, values<T>(y));
+  launched("batch_norm");
+}
+
+// x and the residual channels-last.
+Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                 double eps, const Tensor& residual, bool relu) {
+  Tensor y = empty_channels_last(x.shape(), x.dtype());
+  dispatch_float("batch_norm", x.dtype(), [&]<class T>() {
+    const Constants<T> constants{values<T>(gamma), values<T>(beta), values<T>(mean), values<T>(variance), static_cast<T>(eps)};
+    const void* added = residual.defined() ? residual.raw() : nullptr;
+    if (vectorised<T>(x.size(1), {x.raw(), gamma.raw(), beta.raw(), mean.raw(), variance.raw(), added}))
+      apply<T, kWidest<T>>(x, constants, residual, relu, y);
+    else apply<T, 1>(x, constants, residual, relu, y);
+  });
+  return y;
+}
+
+}  // namespace
+}  // namespace cuda
+
+BatchNormResult CudaBackend::batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                              NormFusion& fusion) {
+  const Tensor input = cuda::as_channels_last(x);
+  const Tensor residual = fusion.residual.defined() ? cuda::as_channels_last(fusion.residual) : Tensor{};
+  Tensor mean = Tensor::empty(gamma.shape(), x.dtype(), x.device()), variance = Tensor::empty_like(mean);
+  dispatch_float("batch_norm", x.dtype(), [&]<class T>() {
+    if (cuda::vectorised<T>(x.size(1), {input.raw()})) cuda::statistics<T, cuda::kWidest<T>>(input, mean, variance, fusion);
+    else cuda::statistics<T, 1>(input, mean, variance, fusion);
+  });
+  return {cuda::normalise(input, gamma, beta, mean, variance, eps, residual, fusion.relu), mean, variance};
+}
+
+BatchNormResult CudaBackend::batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  NormFusion none;
+  return batch_norm_fused(x, gamma, beta, eps, none);
+}
+
+Tensor CudaBackend::batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                    const Tensor& variance, double eps) {
+  return cuda::normalise(cuda::as_channels_last(x), gamma, beta, mean, variance, eps, {}, false);
+}
+
+}  // namespace heft
