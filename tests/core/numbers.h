@@ -23,14 +23,17 @@ inline double inner_product(const Tensor& a, const Tensor& b) {
   return sum;
 }
 
-// Same shape, and |got - want| <= tolerance * max(1, |want|) everywhere; a NaN equals a NaN.
+// Same shape, and |got - want| <= tolerance * max(1, |want|) everywhere; a NaN equals a NaN. Names the first element that is
+// not.
 inline void check_close(const Tensor& got, const Tensor& want, double tolerance) {
   REQUIRE(got.shape() == want.shape());
   const std::vector<double> g = got.to_vector<double>(), w = want.to_vector<double>();
   for (std::size_t i = 0; i < g.size(); ++i) {
     if (g[i] == w[i] || (std::isnan(g[i]) && std::isnan(w[i]))) continue;
     INFO("element " << i << " of " << got.shape().str() << ": got " << g[i] << ", want " << w[i]);
-    REQUIRE(std::abs(g[i] - w[i]) <= tolerance * std::max(1.0, std::abs(w[i])));
+    const bool close = std::abs(g[i] - w[i]) <= tolerance * std::max(1.0, std::abs(w[i]));
+    CHECK(close);
+    if (!close) return;
   }
 }
 

@@ -76,7 +76,7 @@ TEST_CASE("memory of a GPU is counted, kept and refused with the size", "[core][
 
 TEST_CASE("training on a GPU asks for no more memory after its first steps, and repeats its bits", "[train][cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("training on a GPU: " + cuda::why_unavailable());
-  const auto train = [] {
+  const auto run = [] {
     manual_seed(3);
     const ModulePtr net = models::make("resnet20", {.classes = 10, .channels = 3, .image_size = 32});
     net->to(Device::cuda());
@@ -99,5 +99,5 @@ TEST_CASE("training on a GPU asks for no more memory after its first steps, and 
     }
     return all;
   };
-  CHECK(train() == train());
+  CHECK(run() == run());
 }

@@ -43,7 +43,7 @@ struct Run {
 };
 
 // 14 steps of 16 images, and now and then 5; the learning rate and lambda change on the way.
-Run train(Device device, bool recorded) {
+Run run_steps(Device device, bool recorded) {
   const ModulePtr net = network(device);
   optim::ABSGD opt(net->parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-3, .clip_norm = 0.5, .lambda = 2});
   train::RecordedStep step(*net, opt, recorded);
@@ -87,7 +87,7 @@ TEST_CASE("a recorded step has the bits of one that is not", "[train][cuda]") {
   if (cuda::is_available()) devices.push_back(Device::cuda());
   for (const Device device : devices) {
     INFO(device.str());
-    const Run plain = train(device, false), recorded = train(device, true);
+    const Run plain = run_steps(device, false), recorded = run_steps(device, true);
     CHECK(plain.replays == 0);
     CHECK(recorded.replays == (device.is_cuda() ? 9 : 0));
     CHECK(plain.losses == recorded.losses);
