@@ -1,48 +1,58 @@
 #include "autograd/norm.h"
 
+#include "autograd/elementwise.h"
 #include "autograd/shape_ops.h"
+#include "autograd/trace.h"
 #include "core/check.h"
 #include "core/ops.h"
 
 namespace heft {
 namespace {
 
-void check_statistics(const Variable& x, const Tensor& mean, const Tensor& variance) {
+void check_norm(const Variable& x, const Tensor& mean, const Tensor& variance, double momentum, double eps) {
   const char* op = "batch_norm";
   check<ShapeError>(x.rank() == 4, op, "expected input of shape (N, C, H, W) or (N, C); got {}", x.shape());
   check(mean.defined() && variance.defined(), op, "expected running statistics; got undefined tensors");
   check<ShapeError>(mean.shape() == Shape{x.size(1)} && variance.shape() == Shape{x.size(1)}, op,
                     "expected running statistics of shape ({},) for input {}; got {} and {}", x.size(1), x.shape(),
                     mean.shape(), variance.shape());
+  check(momentum >= 0 && momentum <= 1, op, "expected 0 <= momentum <= 1; got {}", momentum);
+  check(eps > 0, op, "expected eps > 0; got {}", eps);
 }
 
-// running = (1 - momentum) running + momentum batch
-void blend(Tensor& running, const Tensor& batch, double momentum) {
-  running.copy_(running * (1 - momentum) + batch * momentum);
-}
-
-Variable batch_norm_train(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
-                          Tensor& running_variance, double momentum, double eps) {
-  const BatchNormResult r = batch_norm_train(x.value(), gamma.value(), beta.value(), eps);
-  const double n = static_cast<double>(x.value().numel() / x.size(1));
-  blend(running_mean, r.mean, momentum);
-  blend(running_variance, r.variance * (n / (n - 1)), momentum);
-  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), mean = r.mean, variance = r.variance,
-                          eps](const Tensor& d) { return batch_norm_backward(d, x, gamma, mean, variance, eps); };
+// relu(batch_norm(x) + residual), the last two where they are asked for.
+Variable batch_norm_train(const char* op, const Variable& x, const Variable& gamma, const Variable& beta, NormFusion fusion,
+                          double eps, const Variable& residual = {}) {
+  if (residual.defined()) fusion.residual = residual.value();
+  const bool relu = fusion.relu;
+  const BatchNormResult r = batch_norm_fused(x.value(), gamma.value(), beta.value(), eps, fusion);
+  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), y = Saved(relu ? r.output : Tensor{}),
+                          mean = r.mean, variance = r.variance, eps, relu](const Tensor& d, bool want_residual) {
+    return batch_norm_fused_backward(d, y, x, gamma, mean, variance, eps, relu, want_residual);
+  };
+  std::vector<Variable> inputs = {x, gamma, beta};
+  if (residual.defined()) inputs.push_back(residual);
   return record(
-      "batch_norm", r.output, {x, gamma, beta},
-      [gradients](const Tensor& dy, const std::vector<bool>&) {
-        const BatchNormGradients g = gradients(dy);
-        return std::vector<Tensor>{g.input, g.gamma, g.beta};
+      op, r.output, inputs,
+      [gradients](const Tensor& dy, const std::vector<bool>& needed) {
+        const bool want_residual = needed.size() > 3 && needed[3];
+        const BatchNormGradients g = gradients(dy, want_residual);
+        std::vector<Tensor> all = {g.input, g.gamma, g.beta};
+        if (needed.size() > 3) all.push_back(g.residual);
+        return all;
       },
       // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
       // gamma and beta the operation is linear: itself at their tangents.
-      [gradients, x = Saved(x.value()), mean = r.mean, variance = r.variance, eps](const std::vector<Tensor>& d) {
-        const Tensor along_x = d[0].defined() ? gradients(d[0]).input : Tensor{};
-        if (!d[1].defined() && !d[2].defined()) return along_x;
+      [x = Saved(x.value()), gamma = Saved(gamma.value()), y = Saved(relu ? r.output : Tensor{}), mean = r.mean,
+       variance = r.variance, eps, relu](const std::vector<Tensor>& d) {
+        Tensor sum;
+        const auto add = [&sum](const Tensor& term) { sum = sum.defined() ? sum + term : term; };
+        if (d[0].defined()) add(batch_norm_backward(d[0], x, gamma, mean, variance, eps).input);
         const Tensor zero = Tensor::zeros_like(mean);
-        const Tensor rest = batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps);
-        return along_x.defined() ? along_x + rest : rest;
+        if (d[1].defined() || d[2].defined())
+          add(batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps));
+        if (d.size() > 3 && d[3].defined()) add(d[3]);
+        return relu ? unary_backward<fn::Relu>(y, y, sum) : sum;
       });
 }
 
@@ -81,11 +91,25 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
     return reshape(batch_norm(reshape(x, {n, c, 1, 1}), gamma, beta, running_mean, running_variance, training, momentum, eps),
                    {n, c});
   }
-  check_statistics(x, running_mean, running_variance);
-  check(momentum >= 0 && momentum <= 1, "batch_norm", "expected 0 <= momentum <= 1; got {}", momentum);
-  check(eps > 0, "batch_norm", "expected eps > 0; got {}", eps);
-  return training ? batch_norm_train(x, gamma, beta, running_mean, running_variance, momentum, eps)
-                  : batch_norm_eval(x, gamma, beta, running_mean, running_variance, eps);
+  check_norm(x, running_mean, running_variance, momentum, eps);
+  if (!training) return batch_norm_eval(x, gamma, beta, running_mean, running_variance, eps);
+  return batch_norm_train("batch_norm", x, gamma, beta,
+                          {.running_mean = running_mean, .running_variance = running_variance, .momentum = momentum}, eps);
+}
+
+Variable batch_norm_relu(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
+                         Tensor& running_variance, bool training, const Variable& residual, double momentum, double eps) {
+  check<ShapeError>(!residual.defined() || residual.shape() == x.shape(), "batch_norm",
+                    "expected a residual of shape {}; got {}", x.shape(), residual.defined() ? residual.shape() : Shape{});
+  // Whoever watches sees what it consists of, and knows those operations already.
+  if (!training || x.rank() == 2 || observed()) {
+    const Variable y = batch_norm(x, gamma, beta, running_mean, running_variance, training, momentum, eps);
+    return relu(residual.defined() ? y + residual : y);
+  }
+  check_norm(x, running_mean, running_variance, momentum, eps);
+  return batch_norm_train(
+      "batch_norm_relu", x, gamma, beta,
+      {.relu = true, .running_mean = running_mean, .running_variance = running_variance, .momentum = momentum}, eps, residual);
 }
 
 // With x^ = (x - mean) r and r = 1 / sqrt(variance + eps): dx = r (g - mean(g) - x^ mean(g x^)) for g = gamma dy, and dx^ is

@@ -13,6 +13,13 @@ namespace heft {
 Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
                     Tensor& running_variance, bool training, double momentum = 0.1, double eps = 1e-5);
 
+// relu(batch_norm(x) + residual) with batch_norm as above; the residual has x's shape, or is left out. When training on images
+// it is one operation, with one pass over memory where the device can; otherwise, and for an OperationObserver, those it
+// consists of.
+Variable batch_norm_relu(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
+                         Tensor& running_variance, bool training, const Variable& residual = {}, double momentum = 0.1,
+                         double eps = 1e-5);
+
 // Over the last axis, of extent D; gamma, beta (D) or both undefined.
 Variable layer_norm(const Variable& x, const Variable& gamma = {}, const Variable& beta = {}, double eps = 1e-5);
 

@@ -28,7 +28,7 @@ class CudaBackend final : public Backend {
   Tensor compare(int op, const Tensor& a, const Tensor& b) override;
   Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) override;
 
-  // reduce.cu, softmax.cu
+  // reduce.cu, argmax.cu, softmax.cu, sum_squares.cu
   Tensor reduce(Reduction op, const Tensor& x) override;
   Tensor argmax(const Tensor& x) override;
   Tensor softmax(const Tensor& x, bool log) override;

@@ -1,9 +1,8 @@
-// Sums, maxima and minima along an axis, where the first maximum is, and sums of squares.
+// Sums, maxima and minima along an axis.
 #include <limits>
 #include <string>
 #include <type_traits>
 
-#include "cuda/arrive.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/launch.cuh"
 
@@ -124,55 +123,6 @@ void reduce(const char* op, const In* x, std::int64_t outer, std::int64_t n, std
   launched(op);
 }
 
-template <class T>
-__device__ bool beats(T v, std::int64_t at, T top, std::int64_t top_at) {
-  if (v != v) return top == top || at < top_at;  // a NaN wins, so that it is seen
-  return v > top || (v == top && at < top_at);
-}
-
-// A warp a vector, or with Lanes = 1 a thread.
-template <class T, int Lanes>
-__global__ void argmax_kernel(const T* x, Vectors s, std::int64_t* y) {
-  const std::int64_t first = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / Lanes;
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x / Lanes;
-  for (std::int64_t v = first; v < s.outer * s.inner; v += step) {
-    const T* from = x + v / s.inner * s.n * s.inner + v % s.inner;
-    std::int64_t at = Lanes == 1 ? 0 : threadIdx.x % Lanes;
-    if (at >= s.n) at = 0;  // another lane's too, and no worse for it
-    T top = from[at * s.inner];
-#pragma unroll 4
-    for (std::int64_t k = at + Lanes; k < s.n; k += Lanes)
-      if (const T value = from[k * s.inner]; beats(value, k, top, at)) top = value, at = k;
-    for (int lanes = Lanes / 2; lanes > 0; lanes /= 2) {
-      const T other = __shfl_xor_sync(0xffffffffu, top, lanes);
-      const std::int64_t other_at = __shfl_xor_sync(0xffffffffu, at, lanes);
-      if (beats(other, other_at, top, at)) top = other, at = other_at;
-    }
-    if (Lanes == 1 || threadIdx.x % Lanes == 0) y[v] = at;
-  }
-}
-
-__device__ unsigned arrivals;  // blocks of sum_squares that are done; 0 between launches
-
-template <class T>
-__global__ void __launch_bounds__(kThreads) sum_squares_kernel(const T* x, std::int64_t n, double* partials, double* y) {
-  __shared__ double shared[32];
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  double total = 0;
-#pragma unroll 8
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) {
-    const double v = x[i];
-    total += v * v;
-  }
-  total = block_sum(total, shared);
-  if (threadIdx.x == 0) partials[blockIdx.x] = total;
-  if (!arrives_last(&arrivals, gridDim.x)) return;
-  total = 0;
-  for (unsigned b = threadIdx.x; b < gridDim.x; b += blockDim.x) total += __ldcg(partials + b);
-  total = block_sum(total, shared);
-  if (threadIdx.x == 0) *y = total;
-}
-
 }  // namespace
 }  // namespace cuda
 
@@ -192,39 +142,6 @@ Tensor CudaBackend::reduce(Reduction op, const Tensor& x) {
       case Reduction::min: return cuda::reduce<cuda::Min, T>(name, from, x.size(0), x.size(1), x.size(2), to);
     }
   });
-  return y;
-}
-
-Tensor CudaBackend::argmax(const Tensor& x) {
-  const cuda::Vectors s{x.size(0), x.size(1), x.size(2), 1, x.size(1)};
-  Tensor y = Tensor::empty(Shape{s.outer, s.inner}, DType::i64, x.device());
-  const std::int64_t vectors = s.outer * s.inner;
-  if (vectors == 0) return y;
-  dispatch_number("argmax", x.dtype(), [&]<class T>() {
-    const T* from = cuda::values<T>(x);
-    std::int64_t* to = cuda::values<std::int64_t>(y);
-    if (s.n <= 16 || s.inner >= 32) {
-      cuda::argmax_kernel<T, 1><<<cuda::blocks_for(vectors, 1, 128), 128, 0, cuda::stream()>>>(from, s, to);
-    } else {
-      cuda::argmax_kernel<T, 32><<<cuda::blocks_for(32 * vectors, 1, 128), 128, 0, cuda::stream()>>>(from, s, to);
-    }
-    cuda::launched("argmax");
-  });
-  return y;
-}
-
-// Whatever the layout: the order of what is added up does not matter beyond being the same each time.
-Tensor CudaBackend::sum_squares(const Tensor& x) {
-  const std::int64_t n = x.buffer_elements();
-  const auto blocks =
-      static_cast<unsigned>(std::clamp<std::int64_t>(n / (8 * cuda::kThreads), 1, 2 * std::int64_t{cuda::multiprocessors()}));
-  Tensor y = Tensor::empty(Shape{}, DType::f64, x.device());
-  Tensor partials = Tensor::empty(Shape{std::int64_t{blocks}}, DType::f64, x.device());
-  dispatch_float("sum_squares", x.dtype(), [&]<class T>() {
-    cuda::sum_squares_kernel<<<blocks, cuda::kThreads, 0, cuda::stream()>>>(
-        cuda::values<T>(x), n, cuda::values<double>(partials), cuda::values<double>(y));
-  });
-  cuda::launched("sum_squares");
   return y;
 }
 

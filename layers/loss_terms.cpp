@@ -1,5 +1,7 @@
 #include "layers/loss_terms.h"
 
+#include <limits>
+
 #include "autograd/elementwise.h"
 #include "autograd/reduce.h"
 #include "autograd/shape_ops.h"
@@ -11,24 +13,62 @@ namespace {
 
 std::string shape_of(const Tensor& labels) { return labels.defined() ? labels.shape().str() : "no labels"; }
 
+void check_matrix(const char* op, const Variable& x, const Tensor& labels) {
+  check<ShapeError>(labels.defined() && x.rank() == 2 && labels.rank() == 1 && labels.size(0) == x.size(0), op,
+                    "expected (N, C) and labels (N); got {} and {}", x.shape(), shape_of(labels));
+}
+
 }  // namespace
 
 Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels) {
-  check<ShapeError>(labels.defined() && x.rank() == 2 && labels.rank() == 1 && labels.size(0) == x.size(0), op,
-                    "expected (N, C) and labels (N); got {} and {}", x.shape(), shape_of(labels));
+  check_matrix(op, x, labels);
   return checked_labels(op, x, labels, x.size(1));
 }
 
-Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels, std::int64_t classes) {
+namespace {
+
+void check_labels(const char* op, const Variable& x, const Tensor& labels) {
   check<ShapeError>(labels.defined() && x.rank() >= 1 && labels.shape() == Shape{x.size(0)}, op,
                     "expected one label for each of {}; got {}", x.shape(), shape_of(labels));
   check<DTypeError>(!is_floating(labels.dtype()) && labels.dtype() != DType::boolean, op, "expected integer labels; got {}",
                     labels.dtype());
+}
+
+}  // namespace
+
+Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels, std::int64_t classes) {
+  check_labels(op, x, labels);
   const Tensor on_host = labels.astype(DType::i64).to(Device::cpu()).contiguous();
   const std::int64_t* label = on_host.data<std::int64_t>();
   for (std::int64_t i = 0; i < on_host.numel(); ++i)
     check(label[i] >= 0 && label[i] < classes, op, "expected labels in [0, {}); got {} at sample {}", classes, label[i], i);
   return on_host.to(x.device());
+}
+
+// The kernel of a GPU checks the labels that are there already, so that no step waits for it.
+Variable plain_cross_entropy(const char* op, const Variable& logits, const Tensor& labels) {
+  Tensor y;
+  if (labels.defined() && labels.device().is_cuda() && logits.device() == labels.device()) {
+    check_matrix(op, logits, labels);
+    check_labels(op, logits, labels);
+    y = labels.astype(DType::i64);
+  } else {
+    y = checked_labels(op, logits, labels);
+  }
+  const CrossEntropyResult r = softmax_cross_entropy(logits.value(), y);
+  return record(
+      op, r.losses,
+      {{logits, [saved = Saved(r.saved), y](const Tensor& dy) { return softmax_cross_entropy_backward(saved, y, dy); },
+        // The pullback's adjoint: `saved` is the log-probability, -infinity where a logit was clamped.
+        [saved = Saved(r.saved), y](const Tensor& dx) {
+          const Tensor log_p = saved, index = y.reshape({-1, 1});
+          const auto constant = [&](double value) { return Tensor::full(Shape{}, value, dx.dtype(), dx.device()); };
+          const Tensor has_gradient = compare<fn::Greater>(log_p, constant(-std::numeric_limits<double>::infinity()));
+          const Tensor d = where(has_gradient, dx, constant(0));
+          const auto at_label = [&](const Tensor& x) { return -gather(x, 1, index).reshape({x.size(0)}); };
+          const Tensor losses = at_label(log_p), moved = at_label(d - sum(unary<fn::Exp>(log_p) * d, {1}, true));
+          return unary_backward(losses, losses, moved, fn::Clamp{.low = 0});
+        }}});
 }
 
 Variable at_label(const Variable& x, const Tensor& labels) {

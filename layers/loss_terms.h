@@ -9,6 +9,10 @@ namespace heft::loss {
 Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels);
 Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels, std::int64_t classes);
 
+// surprise(log_probabilities(logits), checked labels) as one operation. Labels on a GPU are checked there: one out of range
+// gives NaN, in loss and gradient.
+Variable plain_cross_entropy(const char* op, const Variable& logits, const Tensor& labels);
+
 // x[i, labels[i]], shape (N).
 Variable at_label(const Variable& x, const Tensor& labels);
 

@@ -39,8 +39,9 @@ Variable cross_entropy(const Variable& logits, const Tensor& labels, const Cross
   constexpr const char* op = "cross_entropy";
   const double e = options.label_smoothing;
   check(e >= 0 && e <= 1, op, "expected label_smoothing in [0, 1]; got {}", e);
-  const Tensor y = checked_labels(op, logits, labels);
   const Tensor& w = options.class_weights;
+  if (e == 0 && !w.defined()) return loss::plain_cross_entropy(op, logits, labels);
+  const Tensor y = checked_labels(op, logits, labels);
   const Shape expected{logits.size(1)};
   check<ShapeError>(!w.defined() || w.shape() == expected, op, "expected class_weights {}; got {}", expected,
                     w.defined() ? w.shape() : Shape{});

@@ -17,6 +17,8 @@ struct CrossEntropyOptions {
 };
 // logits (N, C). With log p = log_softmax(logits_i):
 //   loss_i = w[y_i] ((1 - e) (-log p[y_i]) + e / C sum_c (-log p[c])).
+// Without either option, labels on a GPU are checked by the GPU, as nothing has to wait for it then: one that is out of range
+// gives NaN as its loss and in its gradient, and throws nothing.
 // Weights multiply; nothing divides by their sum. (PyTorch's smoothing term weighs each class by its own w_c instead.)
 Variable cross_entropy(const Variable& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 

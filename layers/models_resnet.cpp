@@ -1,4 +1,3 @@
-#include "autograd/elementwise.h"
 #include "autograd/shape_ops.h"
 #include "core/check.h"
 #include "layers/conv.h"
@@ -15,7 +14,7 @@ namespace {
 ModulePtr conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride) {
   return layer<Conv2d>({.in_channels = in, .out_channels = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false});
 }
-ModulePtr batch_norm(std::int64_t channels) { return layer<BatchNorm2d>({.channels = channels}); }
+std::shared_ptr<BatchNorm2d> batch_norm(std::int64_t channels) { return layer<BatchNorm2d>({.channels = channels}); }
 
 enum class Shortcut { subsample, projection };  // options A and B of He et al. 2016
 
@@ -36,8 +35,8 @@ class BasicBlock : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    const Variable y = (*bn2_)((*conv2_)(relu((*bn1_)((*conv1_)(x)))));
-    return relu(y + (downsample_ ? (*downsample_)(x) : changes_shape_ ? subsampled(x) : x));
+    const Variable y = (*conv2_)(bn1_->forward_relu((*conv1_)(x)));
+    return bn2_->forward_relu(y, downsample_ ? (*downsample_)(x) : changes_shape_ ? subsampled(x) : x);
   }
   std::string describe() const override { return "BasicBlock"; }
 
@@ -51,7 +50,8 @@ class BasicBlock : public Module {
   bool changes_shape_;
   std::int64_t new_channels_;
   std::int64_t stride_;
-  ModulePtr conv1_, bn1_, conv2_, bn2_, downsample_;
+  ModulePtr conv1_, conv2_, downsample_;
+  std::shared_ptr<BatchNorm2d> bn1_, bn2_;
 };
 
 ModulePtr stage(std::int64_t in, std::int64_t out, int blocks, std::int64_t stride, Shortcut shortcut) {
@@ -83,13 +83,14 @@ class CifarResNet : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    const Variable y = relu((*bn1_)((*conv1_)(x)));
+    const Variable y = bn1_->forward_relu((*conv1_)(x));
     return (*linear_)((*avgpool_)((*layer3_)((*layer2_)((*layer1_)(y)))));
   }
   std::string describe() const override { return "CifarResNet"; }
 
  private:
-  ModulePtr conv1_, bn1_, layer1_, layer2_, layer3_, avgpool_, linear_;
+  ModulePtr conv1_, layer1_, layer2_, layer3_, avgpool_, linear_;
+  std::shared_ptr<BatchNorm2d> bn1_;
 };
 
 class ResNet : public Module {
@@ -117,14 +118,15 @@ class ResNet : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    Variable y = relu((*bn1_)((*conv1_)(x)));
+    Variable y = bn1_->forward_relu((*conv1_)(x));
     if (maxpool_) y = (*maxpool_)(y);
     return (*fc_)((*avgpool_)((*layer4_)((*layer3_)((*layer2_)((*layer1_)(y))))));
   }
   std::string describe() const override { return "ResNet"; }
 
  private:
-  ModulePtr conv1_, bn1_, maxpool_, layer1_, layer2_, layer3_, layer4_, avgpool_, fc_;
+  ModulePtr conv1_, maxpool_, layer1_, layer2_, layer3_, layer4_, avgpool_, fc_;
+  std::shared_ptr<BatchNorm2d> bn1_;
 };
 
 }  // namespace

@@ -26,6 +26,7 @@ std::string listing(const std::vector<std::string>& names) {
 
 ForwardObserver::ForwardObserver(See see) : see_(std::move(see)), outer_(observer) { observer = this; }
 ForwardObserver::~ForwardObserver() { observer = outer_; }
+bool ForwardObserver::active() { return observer != nullptr; }
 
 Variable Module::operator()(const Variable& x) {
   Variable result = forward(x);

@@ -107,6 +107,8 @@ class ForwardObserver {
   using See = std::function<void(const Module& module, const Variable& result)>;
   explicit ForwardObserver(See see);
   ~ForwardObserver();
+  // Whether one lives on this thread: then modules that could run as one run one by one.
+  static bool active();
   ForwardObserver(const ForwardObserver&) = delete;
   ForwardObserver& operator=(const ForwardObserver&) = delete;
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/elementwise.h"
 #include "autograd/norm.h"
 #include "core/check.h"
 
@@ -21,6 +22,17 @@ BatchNorm2d::BatchNorm2d(const Options& options)
 
 Variable BatchNorm2d::forward(const Variable& x) {
   Variable y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, training(), options_.momentum, options_.eps);
+  if (training()) ++*batches_.mutable_data<std::int64_t>();
+  return y;
+}
+
+Variable BatchNorm2d::forward_relu(const Variable& x, const Variable& residual) {
+  if (ForwardObserver::active()) {
+    const Variable y = (*this)(x);
+    return relu(residual.defined() ? y + residual : y);
+  }
+  Variable y = batch_norm_relu(x, weight_, bias_, running_mean_, running_variance_, training(), residual, options_.momentum,
+                               options_.eps);
   if (training()) ++*batches_.mutable_data<std::int64_t>();
   return y;
 }

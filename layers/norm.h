@@ -19,6 +19,8 @@ class BatchNorm2d : public Module {
   using Options = BatchNorm2dOptions;
   explicit BatchNorm2d(const Options& options);
   Variable forward(const Variable& x) override;
+  // relu((*this)(x) + residual), in fewer passes over memory (batch_norm_relu). The residual has x's shape, or is left out.
+  Variable forward_relu(const Variable& x, const Variable& residual = {});
   std::string describe() const override;
 
   Variable& weight() { return weight_; }

@@ -1,9 +1,22 @@
 #include "layers/sequential.h"
 
+#include <typeinfo>
+
 #include "autograd/elementwise.h"
 #include "core/check.h"
+#include "layers/activation.h"
+#include "layers/norm.h"
 
 namespace heft {
+namespace {
+
+// Not of a class derived from it, whose forward may be another.
+template <class M>
+bool is_exactly(const Module& module) {
+  return typeid(module) == typeid(M);
+}
+
+}  // namespace
 
 Sequential::Sequential(std::initializer_list<ModulePtr> modules) {
   for (const ModulePtr& module : modules) append(module);
@@ -16,7 +29,12 @@ Sequential& Sequential::append(const std::string& name, ModulePtr module) {
 
 Variable Sequential::forward(const Variable& x) {
   Variable y = x;
-  for (const ModulePtr& step : steps_) y = (*step)(y);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (i + 1 < steps_.size() && !ForwardObserver::active() && is_exactly<BatchNorm2d>(*steps_[i]) &&
+        is_exactly<ReLU>(*steps_[i + 1]))
+      y = static_cast<BatchNorm2d&>(*steps_[i++]).forward_relu(y);
+    else y = (*steps_[i])(y);
+  }
   return y;
 }
 

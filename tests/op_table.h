@@ -55,6 +55,10 @@ inline Variable norm2d(const Variables& v, bool training) {
   Tensor mean = Tensor::full(v[1].shape(), 0.3, v[1].dtype(), v[1].device()), variance = mean + 1.2;
   return batch_norm(v[0], v[1], v[2], mean, variance, training);
 }
+inline Variable norm2d_relu(const Variables& v, bool training) {
+  Tensor mean = Tensor::full(v[1].shape(), 0.3, v[1].dtype(), v[1].device()), variance = mean + 1.2;
+  return batch_norm_relu(v[0], v[1], v[2], mean, variance, training, v.size() > 3 ? v[3] : Variable());
+}
 
 inline std::vector<Operands> on(std::initializer_list<Shape> shapes, double low = -2, double high = 2) {
   std::vector<Operands> sets;
@@ -81,6 +85,11 @@ inline auto conv_with(const Conv2dGeometry& g) {
 }
 inline std::vector<Operands> norm_inputs() {
   return {{{{3, 4, 2, 3}}, {{4}}, {{4}}}, {{{2, 16, 3, 3}}, {{16}}, {{16}}}, {{{6, 5}}, {{5}}, {{5}}}};
+}
+inline std::vector<Operands> norm_inputs_with_residual() {
+  std::vector<Operands> sets = norm_inputs();
+  for (Operands& set : sets) set.push_back({set[0].shape});
+  return sets;
 }
 
 inline std::vector<OpCase> op_table() {
@@ -270,6 +279,10 @@ inline std::vector<OpCase> op_table() {
       // ---- normalisation
       {"batch_norm", [](V v) { return norm2d(v, true); }, norm_inputs(), 1e-4},
       {"batch_norm", [](V v) { return norm2d(v, false); }, norm_inputs()},
+      {"batch_norm_relu", [](V v) { return norm2d_relu(v, true); }, norm_inputs(), 1e-4},
+      {"batch_norm_relu", [](V v) { return norm2d_relu(v, true); }, norm_inputs_with_residual(), 1e-4},
+      {"batch_norm_relu", [](V v) { return norm2d_relu(v, false); }, norm_inputs()},
+      {"batch_norm_relu", [](V v) { return norm2d_relu(v, false); }, norm_inputs_with_residual()},
       {"layer_norm",
        [](V v) { return layer_norm(v[0], v[1], v[2]); },
        {{{{4, 6}}, {{6}}, {{6}}}, {{{2, 3, 5}}, {{5}}, {{5}}}, {{{7}}, {{7}}, {{7}}}},
