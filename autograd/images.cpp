@@ -1,5 +1,7 @@
 #include "autograd/images.h"
 
+#include "autograd/shape_ops.h"
+#include "autograd/trace.h"
 #include "core/check.h"
 #include "core/ops.h"
 
@@ -43,7 +45,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
         std::vector<Tensor> grads(3);
         if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
         if (needed[1]) {
-          const ConvWeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
+          const WeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
           grads[1] = both.weight, grads[2] = both.bias;
         } else if (needed[2]) {
           grads[2] = sum(dy, {0, 2, 3});
@@ -94,5 +96,14 @@ Variable adaptive_avg_pool2d(const Variable& x, std::int64_t height, std::int64_
 }
 
 Variable global_avg_pool2d(const Variable& x) { return adaptive_avg_pool2d(x, 1, 1); }
+
+Variable subsample(const Variable& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
+  // Whoever watches sees what it consists of, and knows those operations already.
+  if (observed() && x.rank() == 4)
+    return pad(slice(slice(x, 2, 0, x.size(2), stride), 3, 0, x.size(3), stride), {0, before, 0, 0}, {0, after, 0, 0});
+  return record("subsample", subsample(x.value(), stride, before, after),
+                {{x, [=, shape = x.shape()](const Tensor& dy) { return subsample_backward(dy, shape, stride, before); },
+                  [=](const Tensor& dx) { return subsample(dx, stride, before, after); }}});
+}
 
 }  // namespace heft

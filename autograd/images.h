@@ -16,4 +16,8 @@ Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry);  // padd
 Variable adaptive_avg_pool2d(const Variable& x, std::int64_t height, std::int64_t width);
 Variable global_avg_pool2d(const Variable& x);  // -> (N, C, 1, 1)
 
+// Every stride-th row and column of x (N, C, H, W), between channels of zeros: the shortcut of He et al. 2016, option A.
+// (N, before + C + after, ceil(H / stride), ceil(W / stride)).
+Variable subsample(const Variable& x, std::int64_t stride, std::int64_t before, std::int64_t after);
+
 }  // namespace heft

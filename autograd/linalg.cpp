@@ -21,16 +21,27 @@ Variable matmul(const Variable& a, const Variable& b) {
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
   const Tensor y = linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{});
-  return record("linear", y,
-                {{x,
-                  [weight = Saved(weight.value()), shape = x.shape()](const Tensor& dy) {
-                    return matmul(rows(dy), weight).reshape(shape);
-                  },
-                  [weight = Saved(weight.value())](const Tensor& d) { return linear(d, weight); }},
-                 {weight, [x = Saved(x.value())](const Tensor& dy) { return matmul(rows(dy), rows(x), true, false); },
-                  [x = Saved(x.value())](const Tensor& d) { return linear(x, d); }},
-                 {bias, [](const Tensor& dy) { return sum(rows(dy), {0}); },
-                  [shape = y.shape()](const Tensor& d) { return d.expand(shape); }}});
+  const Saved kept(weight.requires_grad() ? x.value() : Tensor{});
+  return record(
+      "linear", y, {x, weight, bias},
+      [x = kept, weight = Saved(weight.value()), shape = x.shape()](const Tensor& dy, const std::vector<bool>& needed) {
+        std::vector<Tensor> grads(3);
+        if (needed[0]) grads[0] = matmul(rows(dy), weight).reshape(shape);
+        if (needed[1]) {
+          const WeightGradients both = linear_backward_weight(dy, x, needed[2]);
+          grads[1] = both.weight, grads[2] = both.bias;
+        } else if (needed[2]) {
+          grads[2] = sum(rows(dy), {0});
+        }
+        return grads;
+      },
+      // Linear in x and weight each; the bias rides along with the first of the two.
+      [x = kept, weight = Saved(weight.value()), shape = y.shape()](const std::vector<Tensor>& d) {
+        if (!d[0].defined() && !d[1].defined()) return d[2].expand(shape);
+        if (!d[0].defined()) return linear(x, d[1], d[2]);
+        const Tensor along_x = linear(d[0], weight, d[2]);
+        return d[1].defined() ? along_x + linear(x, d[1]) : along_x;
+      });
 }
 
 }  // namespace heft

@@ -40,6 +40,27 @@ Tensor Backend::linear(const Tensor& x, const Tensor& weight, const Tensor& bias
 
 namespace {
 
+Tensor every(const Tensor& x, std::int64_t stride) { return x.slice(2, 0, x.size(2), stride).slice(3, 0, x.size(3), stride); }
+
+}  // namespace
+
+Tensor Backend::subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
+  return pad(every(x.contiguous(), stride), {0, before, 0, 0}, {0, after, 0, 0});
+}
+
+Tensor Backend::subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) {
+  Tensor dx = Tensor::zeros(x_shape, dy.dtype(), dy.device());
+  every(dx, stride).copy_(dy.contiguous().slice(1, before, before + x_shape[1]));
+  return dx;
+}
+
+WeightGradients Backend::linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias) {
+  return {matmul(dy.unsqueeze(0), x.unsqueeze(0), true, false).squeeze(0),
+          want_bias ? reduce(Reduction::sum, dy.unsqueeze(0)).squeeze(0) : Tensor{}};
+}
+
+namespace {
+
 class Rerun final : public Recording {
  public:
   explicit Rerun(std::function<void()> work) : work_(std::move(work)) {}

@@ -36,7 +36,7 @@ struct Pool2dGeometry {
   std::array<std::int64_t, 2> padding{0, 0};
 };
 
-struct ConvWeightGradients {
+struct WeightGradients {
   Tensor weight;
   Tensor bias;  // undefined unless asked for
 };
@@ -106,9 +106,13 @@ class Backend {
   // ---- movement
   // Any layout in; row-major (default Layout) or one of this backend's own out.
   virtual Tensor to_layout(const Tensor& x, const Layout& layout) = 0;
-  virtual void fill(Tensor& x, double value) = 0;               // strided; opaque with value 0 only
-  virtual void copy(const Tensor& source, Tensor& target) = 0;  // strided both, same shape, dtypes may differ
+  virtual void fill(Tensor& x, double value) = 0;  // strided; opaque with value 0 only
+  // Same shape. Both strided, dtypes may differ; or both in one layout of this backend's own.
+  virtual void copy(const Tensor& source, Tensor& target) = 0;
   virtual Tensor cast(const Tensor& x, DType dtype) = 0;
+  // x, contiguous on the CPU, on this backend's device, for the next batch of input: copied beside the work that is queued
+  // there where that is possible, and ready for what is queued from here on.
+  virtual Tensor upload(const Tensor& x) { return x; }
 
   // ---- elementwise; `op` is the functor's index in its list. Any layout, equal among the operands.
   virtual Tensor unary(int op, Params params, const Tensor& x) = 0;
@@ -140,8 +144,8 @@ class Backend {
   virtual Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                        const Conv2dGeometry& geometry) = 0;
   // The weight gradient has `weight`'s layout.
-  virtual ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                                     const Conv2dGeometry& geometry) = 0;
+  virtual WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                                 const Conv2dGeometry& geometry) = 0;
   // The weight in the layout that conv2d wants for inputs like x, so that a parameter can be kept in it.
   virtual Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
   // The gradients of pooling read the form of x (shape, dtype, layout), never its values.
@@ -172,6 +176,8 @@ class Backend {
   // ---- fused, with defaults composed of the primitives above
   // x (N, K), weight (M, K), bias (M) or undefined -> (N, M)
   virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+  // The gradients of linear's weight (M, K) and bias (M) from dy (N, M) and x (N, K).
+  virtual WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias);
   // Dense or opaque x -> the sum of x_i^2, computed in f64 whatever x is, rank 0.
   virtual Tensor sum_squares(const Tensor& x);
   // y = relu(batch_norm_train(x) + residual), as far as `fusion` asks for it.
@@ -181,6 +187,9 @@ class Backend {
   virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                        const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                                        bool want_residual);
+  // Every stride-th row and column of x, channels of zeros before and after: (N, before + C + after, ...). And its adjoint.
+  virtual Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after);
+  virtual Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before);
   // logits (N, C), labels (N) i64 -> -log softmax(logits)[label], never below 0. Each logit is taken less the largest of its
   // row and clamped at -1e30, so that no loss leaves f32; a NaN or +infinity makes its row NaN. Labels are in [0, C) on a CPU;
   // on a GPU one outside gives a loss and a gradient of NaN.

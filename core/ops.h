@@ -102,14 +102,16 @@ Tensor one_hot(const Tensor& labels, std::int64_t classes, DType dtype = DType::
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 // x (..., K), weight (M, K), bias (M) or undefined -> (..., M)
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+// From dy (..., M) and x (..., K): the gradients of weight and, if wanted, bias.
+WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias);
 
 // ---- images
 Shape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 Shape pool2d_shape(const Shape& x, const Pool2dGeometry& geometry, const char* op);
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dGeometry& geometry = {});
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry);
-ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                           const Conv2dGeometry& geometry);
+WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                       const Conv2dGeometry& geometry);
 Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry);
 MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry);
@@ -117,6 +119,9 @@ Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& 
 Tensor max_pool2d_tangent(const Tensor& dx, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry);
 Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry);
 Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry);
+// Every stride-th row and column, between channels of zeros: (N, before + C + after, ceil(H / stride), ceil(W / stride)).
+Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after);
+Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before);
 BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps);
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
                        double eps);

@@ -85,8 +85,8 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape
   return backend.conv2d_backward_input(native(dy, backend), native(weight, backend), x_shape, geometry);
 }
 
-ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                           const Conv2dGeometry& geometry) {
+WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                       const Conv2dGeometry& geometry) {
   check_operands("conv2d", dy, x);
   check_gradient("conv2d", dy, conv2d_shape(x.shape(), weight.shape(), geometry));
   Backend& backend = backend_for(dy);
@@ -144,6 +144,19 @@ Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeomet
   check_gradient("avg_pool2d", dy, pool2d_shape(x.shape(), geometry, "avg_pool2d"));
   Backend& backend = backend_for(dy);
   return backend.avg_pool2d_backward(native(dy, backend), native(x, backend), geometry);
+}
+
+Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
+  check_images("subsample", x);
+  check(stride >= 1 && before >= 0 && after >= 0, "subsample",
+        "expected a stride of at least 1 and channels of at least 0; got {}, {} and {}", stride, before, after);
+  Backend& backend = backend_for(x);
+  return backend.subsample(native(x, backend), stride, before, after);
+}
+
+Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) {
+  Backend& backend = backend_for(dy);
+  return backend.subsample_backward(native(dy, backend), x_shape, stride, before);
 }
 
 BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {

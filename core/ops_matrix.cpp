@@ -56,4 +56,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return backend_for(x).linear(rows, weight.contiguous(), bias.defined() ? bias.contiguous() : bias).reshape(result);
 }
 
+WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias) {
+  check_operands("linear", dy, x);
+  const std::int64_t m = dy.size(-1), k = x.size(-1), rows = dy.shape().product(0, dy.rank() - 1);
+  check<ShapeError>(x.shape().product(0, x.rank() - 1) == rows, "linear", "expected as many rows in {} as in {}", dy.shape(),
+                    x.shape());
+  if (dy.numel() == 0 || x.numel() == 0)
+    return {Tensor::zeros({m, k}, dy.dtype(), dy.device()), want_bias ? Tensor::zeros({m}, dy.dtype(), dy.device()) : Tensor{}};
+  const auto matrix = [rows](const Tensor& t) { return t.contiguous().reshape(Shape{rows, t.size(-1)}); };
+  return backend_for(dy).linear_backward_weight(matrix(dy), matrix(x), want_bias);
+}
+
 }  // namespace heft

@@ -1,7 +1,6 @@
 #include "core/tensor.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/backend.h"
 #include "core/check.h"
@@ -125,9 +124,8 @@ Tensor Tensor::contiguous() const {
 Tensor Tensor::clone() const {
   check(defined(), "clone", "expected a defined tensor; got an undefined one");
   if (!is_opaque()) return empty(shape_, dtype_, device()).copy_(*this);
-  if (device().is_cuda()) return backend_for(*this).to_layout(contiguous(), layout_);
   Tensor copy = empty_like(*this);
-  std::memcpy(copy.mutable_raw(), raw(), storage_->bytes());
+  layout_.opaque()->owner().copy(*this, copy);
   return copy;
 }
 
@@ -301,7 +299,11 @@ Tensor& Tensor::fill_(double value) {
 Tensor& Tensor::copy_(const Tensor& source) {
   check(defined() && source.defined(), "copy_", "expected two defined tensors; got an undefined one");
   check<ShapeError>(source.shape() == shape_, "copy_", "expected a source of shape {}; got {}", shape_, source.shape());
-  check<ShapeError>(!is_opaque(), "copy_", "expected a row-major target; got layout {}", layout_.str());
+  if (is_opaque()) {
+    Backend& owner = layout_.opaque()->owner();
+    owner.copy(owner.to_layout(source.contiguous().astype(dtype_).to(device()), layout_), *this);
+    return *this;
+  }
   const Tensor from = source.is_opaque() ? source.contiguous() : source;
   // Only a GPU's backend knows how to cross between devices.
   Backend& backend = source.device().is_cuda() ? backend_for(source) : backend_for(*this);

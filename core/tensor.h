@@ -112,6 +112,8 @@ class Tensor {
   Tensor& fill_(double value);
   Tensor& copy_(const Tensor& source);  // same shape; converts dtype and device
 
+  // How many tensors share this one's storage, itself among them.
+  long storage_users() const { return storage_.use_count(); }
   bool shares_storage(const Tensor& other) const { return storage_ && storage_ == other.storage_; }
   // Writes so far to the storage this tensor views.
   std::uint64_t version() const;

@@ -71,8 +71,8 @@ Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight
   return dx;
 }
 
-ConvWeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                                        const Conv2dGeometry& geometry) {
+WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                                    const Conv2dGeometry& geometry) {
   const ConvShape s = conv_shape(x.shape(), weight.shape(), geometry);
   const ConvDevice device = conv_device();
   const Tensor out = as_channels_last(dy), in = as_channels_last(x);

@@ -19,6 +19,7 @@ class CudaBackend final : public Backend {
   void fill(Tensor& x, double value) override;
   void copy(const Tensor& source, Tensor& target) override;
   Tensor cast(const Tensor& x, DType dtype) override;
+  Tensor upload(const Tensor& x) override;  // upload.cpp
 
   // unary.cu, binary.cu, compare.cu
   Tensor unary(int op, Params params, const Tensor& x) override;
@@ -43,13 +44,16 @@ class CudaBackend final : public Backend {
 
   // matmul.cpp
   Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) override;
+  // linear.cpp
+  Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) override;
+  WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias) override;
 
   // conv.cu
   Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                const Conv2dGeometry& geometry) override;
-  ConvWeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                             const Conv2dGeometry& geometry) override;
+  WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+                                         const Conv2dGeometry& geometry) override;
   Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) override;
 
   // max_pool.cu, avg_pool.cu
@@ -57,6 +61,10 @@ class CudaBackend final : public Backend {
   Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) override;
   Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) override;
   Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) override;
+
+  // subsample.cu
+  Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) override;
+  Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) override;
 
   // batch_norm.cu, batch_norm_backward.cu
   BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;

@@ -11,7 +11,7 @@ template <class From, class To>
 void copy_on_device(const Tensor& source, Tensor& target) {
   const From* from = cuda::values<From>(source);
   To* to = cuda::values<To>(target);
-  if (source.is_contiguous() && target.is_contiguous())
+  if (target.is_opaque() || (source.is_contiguous() && target.is_contiguous()))
     return cuda::map(
         "copy", target.numel(), to, [] __device__(From v) { return convert<From, To>(v); }, from);
   cuda::for_each_strided<2>("copy", target.shape(), {source.strides(), target.strides()},

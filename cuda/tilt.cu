@@ -5,37 +5,51 @@
 namespace heft {
 namespace {
 
-// Everything but the loops is done by all threads alike, on the same numbers.
-struct Block {
-  double* shared;  // 33 numbers
+// Everything but the loops is done by all threads alike, on the same numbers. A small batch is one warp's: what costs time here
+// is waiting for each other.
+template <int kThreads>
+struct Team {
+  double* shared;  // kThreads / 32 + 1 numbers
+
+  __device__ static void wait() {
+    if constexpr (kThreads == 32) __syncwarp();
+    else __syncthreads();
+  }
+  template <class Join>
+  __device__ double all(double v, double none, Join join) const {
+    for (int lanes = 16; lanes > 0; lanes /= 2) v = join(v, __shfl_xor_sync(0xffffffffu, v, lanes));
+    if constexpr (kThreads > 32) {
+      if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
+      __syncthreads();
+      v = threadIdx.x % 32 < kThreads / 32 ? shared[threadIdx.x % 32] : none;
+      for (int lanes = kThreads / 64; lanes > 0; lanes /= 2) v = join(v, __shfl_xor_sync(0xffffffffu, v, lanes));
+      v = __shfl_sync(0xffffffffu, v, 0);
+      __syncthreads();
+    }
+    return v;
+  }
 
   template <class F>
   __device__ void each(std::int64_t n, F f) const {
-    __syncthreads();
-    for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) f(i);
-    __syncthreads();
+    wait();
+    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) f(i);
+    wait();
   }
   template <int K, class F>
   __device__ void sums(std::int64_t n, F f, double (&out)[K]) const {
     double mine[K] = {};
-    for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
       double entries[K];
       f(i, entries);
       for (int k = 0; k < K; ++k) mine[k] += entries[k];
     }
-    for (int k = 0; k < K; ++k) out[k] = cuda::block_sum(mine[k], shared);
+    for (int k = 0; k < K; ++k) out[k] = all(mine[k], 0, [](double a, double b) { return a + b; });
   }
   template <class F>
   __device__ double max(std::int64_t n, F f) const {
     double top = -tilt::kInfinity;
-    for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) top = tilt::larger(f(i), top);
-    for (int lanes = 16; lanes > 0; lanes /= 2) top = tilt::larger(__shfl_xor_sync(0xffffffffu, top, lanes), top);
-    if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = top;
-    __syncthreads();
-    top = threadIdx.x % 32 < blockDim.x / 32 ? shared[threadIdx.x % 32] : -tilt::kInfinity;
-    for (int lanes = 16; lanes > 0; lanes /= 2) top = tilt::larger(__shfl_xor_sync(0xffffffffu, top, lanes), top);
-    __syncthreads();
-    return top;
+    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) top = tilt::larger(f(i), top);
+    return all(top, -tilt::kInfinity, [](double a, double b) { return tilt::larger(a, b); });
   }
   // By rank: the one value that has as many before it as it should.
   __device__ double median(std::int64_t n, const double* values) const {
@@ -44,32 +58,41 @@ struct Block {
         n, [=](std::int64_t i, double(&out)[1]) { out[0] = values[i] > -tilt::kInfinity ? 1 : 0; }, above);
     if (above[0] == 0) return 0;
     const std::int64_t wanted = (static_cast<std::int64_t>(above[0]) - 1) / 2;
-    for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+    double* found = shared + kThreads / 32;
+    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
       if (!(values[i] > -tilt::kInfinity)) continue;
       std::int64_t rank = 0;
       for (std::int64_t j = 0; j < n; ++j)
         rank += values[j] > -tilt::kInfinity && (values[j] < values[i] || (values[j] == values[i] && j < i));
-      if (rank == wanted) shared[32] = values[i];
+      if (rank == wanted) *found = values[i];
     }
-    __syncthreads();
-    const double middle = shared[32];
-    __syncthreads();
+    wait();
+    const double middle = *found;
+    wait();
     return middle;
   }
 };
 
-template <class T>
-__global__ void __launch_bounds__(256)
+constexpr std::int64_t kSmall = 512;  // what one warp does, all of it in shared memory
+
+template <class T, int kThreads>
+__global__ void __launch_bounds__(kThreads)
     step_kernel(std::int64_t n, const T* losses, const double* prior, const double* prior_before, tilt::Options options,
                 tilt::State* state, bool update, double* weights, double* workspace, T* seed, T* value) {
-  __shared__ double shared[33];
-  const Block block{shared};
-  double* wide = workspace;  // the losses in double
-  block.each(n, [=](std::int64_t i) { wide[i] = static_cast<double>(losses[i]); });
+  __shared__ double shared[kThreads / 32 + 1];
+  __shared__ double small[kThreads == 32 ? 3 * kSmall : 1];
+  const Team<kThreads> team{shared};
+  double* wide = kThreads == 32 ? small : workspace;  // the losses in double
+  double* w = kThreads == 32 ? small + kSmall : weights;
+  double* scratch = kThreads == 32 ? small + 2 * kSmall : workspace + n;
+  team.each(n, [=](std::int64_t i) { wide[i] = static_cast<double>(losses[i]); });
   const tilt::Batch batch{n, wide, prior, prior_before};
   tilt::State next = *state;
-  const double result = tilt::step(block, options, batch, next, update, weights, workspace + n);
-  block.each(n, [=](std::int64_t i) { seed[i] = static_cast<T>(weights[i] / static_cast<double>(n)); });
+  const double result = tilt::step(team, options, batch, next, update, w, scratch);
+  team.each(n, [=](std::int64_t i) {
+    if (kThreads == 32) weights[i] = w[i];
+    seed[i] = static_cast<T>(w[i] / static_cast<double>(n));
+  });
   if (threadIdx.x == 0) {
     if (update) *state = next;
     *value = static_cast<T>(result);
@@ -84,11 +107,14 @@ TiltResult launch(const Tensor& losses, const Tensor& prior, const Tensor& prior
                     Tensor::empty({}, losses.dtype(), losses.device())};
   Tensor workspace = Tensor::empty({2 * n}, DType::f64, losses.device());
   const auto entries = [](const Tensor& x) { return x.defined() ? cuda::values<double>(x) : nullptr; };
-  const unsigned threads = n <= 32 ? 32 : n <= 128 ? 128 : 256;
-  step_kernel<T><<<1, threads, 0, cuda::stream()>>>(n, cuda::values<T>(losses), entries(prior), entries(prior_before), options,
-                                                    static_cast<tilt::State*>(state.mutable_raw()), update,
-                                                    cuda::values<double>(result.weights), cuda::values<double>(workspace),
-                                                    cuda::values<T>(result.seed), cuda::values<T>(result.value));
+  const auto run = [&]<int kThreads>() {
+    step_kernel<T, kThreads><<<1, kThreads, 0, cuda::stream()>>>(
+        n, cuda::values<T>(losses), entries(prior), entries(prior_before), options,
+        static_cast<tilt::State*>(state.mutable_raw()), update, cuda::values<double>(result.weights),
+        cuda::values<double>(workspace), cuda::values<T>(result.seed), cuda::values<T>(result.value));
+  };
+  if (n <= kSmall) run.template operator()<32>();
+  else run.template operator()<512>();
   cuda::launched("absgd");
   return result;
 }

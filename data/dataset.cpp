@@ -4,13 +4,18 @@
 #include <cstring>
 #include <exception>
 
+#include "core/backend.h"
 #include "core/check.h"
 
 namespace heft::data {
 
 Batch Batch::to(Device device) const {
   const auto move = [device](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  return {move(images), move(labels), move(indices), move(groups), move(clean_labels), move(partner_labels), move(own_share)};
+  // The bulk of it beside whatever is queued there.
+  const Tensor uploaded = device.is_cuda() && images.defined() && images.device().is_cpu() && is_floating(images.dtype())
+                              ? backend_for(device, images.dtype()).upload(images.contiguous())
+                              : move(images);
+  return {uploaded, move(labels), move(indices), move(groups), move(clean_labels), move(partner_labels), move(own_share)};
 }
 
 std::vector<std::int64_t> Dataset::labels() const {

@@ -40,9 +40,30 @@ class Loader::Epoch {
   Epoch(const Epoch&) = delete;
   Epoch& operator=(const Epoch&) = delete;
 
-  // The next batch, or nothing after the last.
+  // The next batch, or nothing after the last. On a GPU the one after it is on its way already, if it is prepared.
   std::optional<Batch> next() {
-    if (taken_ == batches_) return std::nullopt;
+    if (!ahead_ && taken_ == batches_) return std::nullopt;
+    Slot slot = ahead_ ? *std::exchange(ahead_, std::nullopt) : on_device(take());
+    if (options_.device.is_cuda() && is_ready()) ahead_ = on_device(take());
+    if (slot.error) std::rethrow_exception(slot.error);
+    return std::move(slot.batch);
+  }
+
+ private:
+  struct Slot {
+    Batch batch;
+    std::exception_ptr error;
+    bool full = false;
+  };
+
+  // Whether take() need not wait.
+  bool is_ready() {
+    if (workers_.empty() || taken_ == batches_) return false;
+    const std::lock_guard lock(mutex_);
+    return slots_[static_cast<std::size_t>(taken_) % slots_.size()].full;
+  }
+
+  Slot take() {
     Slot slot;
     if (workers_.empty()) {
       slot.batch = prepare(taken_++);
@@ -54,16 +75,13 @@ class Loader::Epoch {
       ++taken_;
       space_.notify_all();
     }
-    if (slot.error) std::rethrow_exception(slot.error);
-    return slot.batch.to(options_.device);
+    return slot;
   }
 
- private:
-  struct Slot {
-    Batch batch;
-    std::exception_ptr error;
-    bool full = false;
-  };
+  Slot on_device(Slot slot) const {
+    if (!slot.error) slot.batch = slot.batch.to(options_.device);
+    return slot;
+  }
 
   Batch prepare(std::int64_t number) const {
     const auto begin = static_cast<std::size_t>(number * options_.batch_size);
@@ -124,6 +142,7 @@ class Loader::Epoch {
   std::vector<Slot> slots_;
   std::int64_t started_, taken_;
   bool stopped_ = false;
+  std::optional<Slot> ahead_;
   std::vector<std::thread> workers_;
 };
 

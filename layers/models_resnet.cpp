@@ -1,4 +1,4 @@
-#include "autograd/shape_ops.h"
+#include "autograd/images.h"
 #include "core/check.h"
 #include "layers/conv.h"
 #include "layers/init.h"
@@ -42,9 +42,8 @@ class BasicBlock : public Module {
 
  private:
   Variable subsampled(const Variable& x) const {
-    const Variable kept = slice(slice(x, 2, 0, x.size(2), stride_), 3, 0, x.size(3), stride_);
     const std::int64_t before = new_channels_ / 2;
-    return pad(kept, {0, before, 0, 0}, {0, new_channels_ - before, 0, 0});
+    return subsample(x, stride_, before, new_channels_ - before);
   }
 
   bool changes_shape_;

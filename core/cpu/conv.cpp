@@ -111,11 +111,11 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
   return dx;
 }
 
-ConvWeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
+WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                                        const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
   Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
-  ConvWeightGradients gradients;
+  WeightGradients gradients;
   gradients.weight = call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_DIFF_DST, dy).out(DNNL_ARG_DIFF_WEIGHTS, weight.shape());
   if (want_bias) gradients.bias = call.out(DNNL_ARG_DIFF_BIAS);
   call.run();

@@ -46,6 +46,11 @@ void HostBackend::fill(Tensor& x, double value) {
 }
 
 void HostBackend::copy(const Tensor& source, Tensor& target) {
+  if (target.is_opaque()) {
+    std::memcpy(target.mutable_raw(), source.raw(),
+                static_cast<std::size_t>(target.buffer_elements()) * size_of(target.dtype()));
+    return;
+  }
   dispatch_all(source.dtype(),
                [&]<class From>() { dispatch_all(target.dtype(), [&]<class To>() { copy_loop<From, To>(source, target); }); });
 }

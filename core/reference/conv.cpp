@@ -123,7 +123,7 @@ Tensor ReferenceBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w
   return as(dx, dy.dtype());
 }
 
-ConvWeightGradients ReferenceBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight,
+WeightGradients ReferenceBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight,
                                                              bool want_bias, const Conv2dGeometry& geometry) {
   const Runs runs(x.shape(), weight.shape(), geometry);
   const Tensor inputs = runs.spread_input(as_double(x)), gradients = runs.spread_output(as_double(dy));
@@ -142,7 +142,7 @@ ConvWeightGradients ReferenceBackend::conv2d_backward_weight(const Tensor& dy, c
         for (std::int64_t j = 0; j < runs.length; ++j) pdb[o] += run[j];
       }
   });
-  ConvWeightGradients result{as(dw, weight.dtype()), want_bias ? as(db, weight.dtype()) : Tensor()};
+  WeightGradients result{as(dw, weight.dtype()), want_bias ? as(db, weight.dtype()) : Tensor()};
   if (weight.is_opaque()) result.weight = weight.layout().opaque()->owner().to_layout(result.weight, weight.layout());
   return result;
 }

@@ -94,8 +94,8 @@ TEST_CASE("cpu: convolution and its gradients equal the reference", "[cpu][conv2
       for (const Tensor& seed : {dy, fast().to_layout(dy, y.layout())}) {
         const Tensor dx = fast().conv2d_backward_input(seed, weight, c.x, g);
         CHECK(error(dx, plain().conv2d_backward_input(dy, w, c.x, g)) < 2e-6);
-        const ConvWeightGradients got = fast().conv2d_backward_weight(seed, x, weight, true, g);
-        const ConvWeightGradients expected = plain().conv2d_backward_weight(dy, x, w, true, g);
+        const WeightGradients got = fast().conv2d_backward_weight(seed, x, weight, true, g);
+        const WeightGradients expected = plain().conv2d_backward_weight(dy, x, w, true, g);
         CHECK(got.weight.layout() == weight.layout());
         CHECK(error(got.weight, expected.weight) < 5e-6);
         CHECK(error(got.bias, expected.bias) < 5e-6);

@@ -75,7 +75,7 @@ TEST_CASE("reference conv2d by hand", "[reference]") {
   const Tensor dy = Tensor::from(std::vector<double>{1, 2, 3, 4}, Shape{1, 1, 2, 2});
   CHECK(reference().conv2d_backward_input(dy, weight, x.shape(), {}).to_vector<double>() ==
         std::vector<double>{1, 2, 0, 3, 3, -2, 0, -3, -4});
-  const ConvWeightGradients gradients = reference().conv2d_backward_weight(dy, x, weight, true, {});
+  const WeightGradients gradients = reference().conv2d_backward_weight(dy, x, weight, true, {});
   CHECK(gradients.weight.to_vector<double>() == std::vector<double>{37, 47, 67, 77});
   CHECK(gradients.bias.to_vector<double>() == std::vector<double>{10});
   CHECK_FALSE(reference().conv2d_backward_weight(dy, x, weight, false, {}).bias.defined());
@@ -106,7 +106,7 @@ TEMPLATE_TEST_CASE("reference conv2d and its gradients against seven loops", "[r
     });
     check_close(y, Tensor::from(want_y, y.shape()), tolerance);
     check_close(reference().conv2d_backward_input(dy, weight, c.x, c.geometry), Tensor::from(want_dx, c.x), tolerance);
-    const ConvWeightGradients gradients = reference().conv2d_backward_weight(dy, x, weight, true, c.geometry);
+    const WeightGradients gradients = reference().conv2d_backward_weight(dy, x, weight, true, c.geometry);
     CHECK(gradients.weight.dtype() == dtype);
     check_close(gradients.weight, Tensor::from(want_dw, c.weight), tolerance);
     check_close(gradients.bias, Tensor::from(want_db, bias.shape()), tolerance);

@@ -167,7 +167,7 @@ TEST_CASE("reference results do not depend on the thread count", "[reference]") 
                matrix = normal(Shape{1, 150, 150}, 10);
   const auto everything = [&] {
     const Tensor y = reference().conv2d(x, weight, {}, {});
-    const ConvWeightGradients gradients = reference().conv2d_backward_weight(y, x, weight, true, {});
+    const WeightGradients gradients = reference().conv2d_backward_weight(y, x, weight, true, {});
     const Tensor ones = Tensor::ones(Shape{6}, DType::f64);
     std::vector<double> all;
     for (const Tensor& t : {y, reference().conv2d_backward_input(y, weight, x.shape(), {}), gradients.weight, gradients.bias,
