@@ -10,123 +10,97 @@ namespace {
 
 constexpr int kInChannels = 16, kXPitch = kInChannels + 8;  // floats; lanes 8 banks apart
 
-// kOutTiles warps of 16 output channels by kStrips warps along pixels; kTaps taps at a time.
-template <int kOutTilesT, int kStripsT, int kRowsT, int kTapsT, bool kColumnT>
+// kTaps taps at a time; kColumn: they come in threes, one below the other.
+template <int kOutTiles, int kStrips, int kRowsT, int kTapsT, bool kColumnT>
 struct WeightConfig {
-  static constexpr int kOutTiles = kOutTilesT, kStrips = kStripsT, kRows = kRowsT, kTaps = kTapsT;
+  using Block = StripBlock<kOutTiles, kStrips, kRowsT>;
+  static constexpr int kRows = kRowsT, kTaps = kTapsT, kSums = kTaps * 8;
   static constexpr bool kColumn = kColumnT;
-  static constexpr int kThreads = 32 * kOutTiles * kStrips, kOut = 16 * kOutTiles, kDyPitch = kOut + 8;
-  static constexpr int kDyPixels = kStrips * kRows * 8, kSums = kTaps * 8;
 
-  static std::size_t stage_floats(const StripPlan& p) {
-    return std::size_t{1} * kDyPixels * kDyPitch + std::size_t{1} * p.tile_pixels * kXPitch;
-  }
   static std::size_t shared_bytes(const StripPlan& p, int stages) {
-    const std::size_t places = (static_cast<std::size_t>(p.tile_pixels) + kDyPixels + 3) / 4 * 4;
-    const std::size_t adding = std::max<std::size_t>(kStrips / 2 * kOutTiles * 32 * kSums, kThreads * 4);
-    return sizeof(float) * (places + std::max(stages * stage_floats(p), adding));
+    const std::size_t stage = Block::kDyFloats + std::size_t{1} * p.tile_pixels * kXPitch;
+    return sizeof(float) * (Block::place_floats(p.tile_pixels) + std::max(stages * stage, Block::adding_floats(kSums)));
   }
 };
 
 template <class Config>
-__global__ void __launch_bounds__(Config::kThreads) conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
-  constexpr int kThreads = Config::kThreads, kOut = Config::kOut, kRows = Config::kRows, kTaps = Config::kTaps;
-  constexpr int kDyVectors = kOut / 4, kXVectors = kInChannels / 4;
+__global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
+  using Block = typename Config::Block;
+  constexpr int kRows = Config::kRows, kTaps = Config::kTaps, kXVectors = kInChannels / 4;
+  constexpr int kPassPixels = Block::kThreads / kXVectors;
   extern __shared__ __align__(16) float shared[];
-  int* places = reinterpret_cast<int*>(shared);
-  float* buffers = shared + (p.tile_pixels + Config::kDyPixels + 3) / 4 * 4;
-  const int stage_floats = Config::kDyPixels * Config::kDyPitch + p.tile_pixels * kXPitch;
-  const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
-  const int strip = warp / Config::kOutTiles, part = warp % Config::kOutTiles;
+  Block block(p, shared);
+  float* buffers = shared + Block::place_floats(p.tile_pixels);
+  const int stage_floats = Block::kDyFloats + p.tile_pixels * kXPitch;
   const int tap_groups = (p.taps + kTaps - 1) / kTaps;
   const int first_tap = static_cast<int>(blockIdx.y) % tap_groups * kTaps, taps = min(kTaps, p.taps - first_tap);
-  const int in0 = static_cast<int>(blockIdx.y) / tap_groups * kInChannels, out0 = static_cast<int>(blockIdx.z) * kOut;
+  const int in0 = static_cast<int>(blockIdx.y) / tap_groups * kInChannels;
   const StripShare share(p, static_cast<int>(blockIdx.x));
 
-  for (int k = thread; k < Config::kDyPixels; k += kThreads) places[k] = p.dy_place(k);
-  for (int k = thread; k < p.tile_pixels; k += kThreads) places[Config::kDyPixels + k] = p.x_place(k);
+  block.find_places();
   __syncthreads();
+  wait_for_predecessor();
+  allow_successor();
 
-  const auto fetch = [&](int tile) {
-    float* dy = buffers + (tile - share.first) % stages * stage_floats;
-    float* x = dy + Config::kDyPixels * Config::kDyPitch;
-    const StripTile at(p, tile);
-    for (int k = thread; k < Config::kDyPixels * kDyVectors; k += kThreads) {
-      const int o = out0 + k % kDyVectors * 4, pixel = at.dy_pixel(p, places[k / kDyVectors]);
-      const bool inside = pixel >= 0 && o < p.out_c;
-      copy_async_16(dy + k / kDyVectors * Config::kDyPitch + k % kDyVectors * 4,
-                    inside ? p.dy + std::int64_t{pixel} * p.out_c + o : p.dy, inside);
+  const int x_vector = threadIdx.x % kXVectors * 4, x_pixel0 = threadIdx.x / kXVectors;
+  StripTile next(p, share.first);
+  const auto fetch = [&](float* stage) {
+    block.fetch_dy(next, stage);
+    const TileLimits limits = next.x_limits(p);
+    const bool inside = in0 + x_vector < p.in_c;
+    const float* from = p.x + next.x_pixel(p) * p.in_c + in0 + x_vector;
+    float* to = stage + Block::kDyFloats + x_pixel0 * kXPitch + x_vector;
+#pragma unroll 4
+    for (int pixel = x_pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
+      const TilePlace at = block.x_places()[pixel];
+      copy_async_16(to, from + std::int64_t{at.offset} * p.in_c, inside && limits.hold(at.packed));
+      to += kPassPixels * kXPitch;
     }
-    for (int k = thread; k < p.tile_pixels * kXVectors; k += kThreads) {
-      const int c = in0 + k % kXVectors * 4, pixel = at.x_pixel(p, places[Config::kDyPixels + k / kXVectors]);
-      const bool inside = pixel >= 0 && c < p.in_c;
-      copy_async_16(x + k / kXVectors * kXPitch + k % kXVectors * 4, inside ? p.x + std::int64_t{pixel} * p.in_c + c : p.x,
-                    inside);
-    }
+    next.advance(p);
+    commit_copies();
   };
-  // Each thread rounds what it has copied itself. It always meets the same four channels of dy: their sums, of unrounded
-  // values, are its share of the bias' gradient.
-  float4 bias = make_float4(0, 0, 0, 0);
-  const auto round = [&](int tile) {
-    float* dy = buffers + (tile - share.first) % stages * stage_floats;
-    float* x = dy + Config::kDyPixels * Config::kDyPitch;
-    for (int k = thread; k < Config::kDyPixels * kDyVectors; k += kThreads) {
-      float4* vector = reinterpret_cast<float4*>(dy + k / kDyVectors * Config::kDyPitch + k % kDyVectors * 4);
-      const float4 v = *vector;
-      bias.x += v.x, bias.y += v.y, bias.z += v.z, bias.w += v.w;
-      *vector = round_tf32(v);
-    }
-    for (int k = thread; k < p.tile_pixels * kXVectors; k += kThreads) {
-      float4* vector = reinterpret_cast<float4*>(x + k / kXVectors * kXPitch + k % kXVectors * 4);
+  // Each thread rounds what it has copied itself.
+  const auto round = [&](float* stage) {
+    block.round_dy(stage);
+    float* at = stage + Block::kDyFloats + x_pixel0 * kXPitch + x_vector;
+#pragma unroll 4
+    for (int pixel = x_pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
+      float4* vector = reinterpret_cast<float4*>(at);
       *vector = round_tf32(*vector);
+      at += kPassPixels * kXPitch;
     }
   };
 
-  // Row g of a 16 x 8 tile of dy is channel 2 g, row g + 8 is 2 g + 1; column n of in-channel tile u is channel 2 n + u. So
-  // both are loaded in pairs, and a thread ends with four input channels in a row.
-  const int g = lane / 4, t = lane % 4;
-  const int dy_lane = (strip * kRows * 8 + t) * Config::kDyPitch + part * 16 + g * 2;
-  const int x_lane_low = p.x_lane(strip, t) * kXPitch + g * 2, x_lane_high = p.x_lane(strip, t + 4) * kXPitch + g * 2;
+  // Column n of in-channel tile u is channel 2 n + u: both tiles are loaded together, and a thread ends with four input
+  // channels in a row.
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, dy_lane = Block::dy_lane();
+  const int x_low = p.x_lane(Block::strip(), t) * kXPitch + g * 2, x_high = p.x_lane(Block::strip(), t + 4) * kXPitch + g * 2;
   const int x_row = p.step_h * p.row_pitch * kXPitch;
   float sums[kTaps][2][4] = {};
-
-  const auto load_dy = [&](float(&a)[4], const float* dy, int row) {
-    const float2 low = *reinterpret_cast<const float2*>(dy + dy_lane + row * 8 * Config::kDyPitch);
-    const float2 high = *reinterpret_cast<const float2*>(dy + dy_lane + (row * 8 + 4) * Config::kDyPitch);
-    a[0] = low.x, a[1] = low.y, a[2] = high.x, a[3] = high.y;
-  };
   const auto add = [&](float(&tap)[2][4], const float(&a)[4], const float2& low, const float2& high) {
     mma_tf32(tap[0], a, low.x, high.x);
     mma_tf32(tap[1], a, low.y, high.y);
   };
 
-  if (stages > 1 && share.first < share.last) fetch(share.first);
-  commit_copies();
+  float* stage = buffers;
+  if (share.first < share.last) fetch(stage);
   for (int tile = share.first; tile < share.last; ++tile) {
-    if (stages == 1) {
-      __syncthreads();
-      fetch(tile);
-      commit_copies();
-    }
     wait_copies<0>();
-    round(tile);
+    round(stage);
     __syncthreads();
-    if (stages > 1 && tile + 1 < share.last) {
-      fetch(tile + 1);
-      commit_copies();
-    }
-    const float* dy = buffers + (tile - share.first) % stages * stage_floats;
-    const float* x = dy + Config::kDyPixels * Config::kDyPitch;
+    float* other = stages == 1 ? stage : stage == buffers ? buffers + stage_floats : buffers;
+    if (stages > 1 && tile + 1 < share.last) fetch(other);
+    const float *dy = stage + dy_lane, *x = stage + Block::kDyFloats;
     if constexpr (Config::kColumn) {
       float a[3][4];
 #pragma unroll
       for (int row = 0; row < kRows + 2; ++row) {
-        if (row < kRows) load_dy(a[row % 3], dy, row);
+        if (row < kRows) block.load_dy(a[row % 3], dy, row);
 #pragma unroll
         for (int s = 0; s < kTaps / 3; ++s) {
           const float* from = x + row * x_row + p.offsets[first_tap + s * 3] * kXPitch;
-          const float2 low = *reinterpret_cast<const float2*>(from + x_lane_low);
-          const float2 high = *reinterpret_cast<const float2*>(from + x_lane_high);
+          const float2 low = *reinterpret_cast<const float2*>(from + x_low);
+          const float2 high = *reinterpret_cast<const float2*>(from + x_high);
 #pragma unroll
           for (int r = 0; r < 3; ++r)
             if (row - r >= 0 && row - r < kRows) add(sums[s * 3 + r], a[(row - r) % 3], low, high);
@@ -136,37 +110,33 @@ __global__ void __launch_bounds__(Config::kThreads) conv_weight_kernel(const __g
 #pragma unroll 2
       for (int row = 0; row < kRows; ++row) {
         float a[4];
-        load_dy(a, dy, row);
+        block.load_dy(a, dy, row);
 #pragma unroll
         for (int tap = 0; tap < kTaps; ++tap) {
           if (tap >= taps) break;
           const float* from = x + row * x_row + p.offsets[first_tap + tap] * kXPitch;
-          const float2 low = *reinterpret_cast<const float2*>(from + x_lane_low);
-          const float2 high = *reinterpret_cast<const float2*>(from + x_lane_high);
+          const float2 low = *reinterpret_cast<const float2*>(from + x_low);
+          const float2 high = *reinterpret_cast<const float2*>(from + x_high);
           add(sums[tap], a, low, high);
         }
       }
     }
+    if (stages == 1) {
+      __syncthreads();
+      if (tile + 1 < share.last) fetch(stage);
+    }
+    stage = other;
   }
 
   float* partials = p.partials + blockIdx.x * p.partial_size();
-  if (p.bias && blockIdx.y == 0) {
-    __syncthreads();
-    reinterpret_cast<float4*>(buffers)[thread] = bias;
-    __syncthreads();
-    if (thread < kOut && out0 + thread < p.out_c) {
-      float sum = 0;
-      for (int from = thread / 4; from < kThreads; from += kDyVectors) sum += buffers[from * 4 + thread % 4];
-      partials[p.weight_count() + out0 + thread] = sum;
-    }
-  }
-  add_strips<Config::kStrips, Config::kOutTiles, Config::kSums>(&sums[0][0][0], strip, part, buffers);
-  if (strip > 0) return;
+  if (p.bias && blockIdx.y == 0) block.store_bias(p.bias + blockIdx.x * p.partial_size(), buffers);
+  Block::template add_strips<Config::kSums>(&sums[0][0][0], buffers);
+  if (Block::strip() > 0) return;
   const int c = in0 + t * 4;
   if (c >= p.in_c) return;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int o = out0 + part * 16 + g * 2 + half;
+    const int o = block.out0 + Block::part() * 16 + g * 2 + half;
     if (o >= p.out_c) break;
 #pragma unroll
     for (int tap = 0; tap < kTaps; ++tap) {
@@ -195,17 +165,18 @@ void launch_weight(const WeightRun& run, cudaStream_t stream) {
     return true;
   }();
   static_cast<void>(raised);
-  conv_weight_kernel<Config><<<run.grid, Config::kThreads, run.shared, stream>>>(run.plan, run.stages);
+  launch_overlapped(conv_weight_kernel<Config>, run.grid, dim3(Config::Block::kThreads), run.shared, stream, run.plan,
+                    run.stages);
 }
 
 template <class Config>
 WeightRun fit_weight(const TileProblem& problem, const ConvDevice& device) {
   const TilePlan& f = problem.plan;
-  const int in_tiles = ceil_div(f.in_c, kInChannels), out_tiles = ceil_div(f.out_c, Config::kOut);
+  const int in_tiles = ceil_div(f.in_c, kInChannels), out_tiles = ceil_div(f.out_c, Config::Block::kOut);
   const int tap_groups = ceil_div(f.weight_taps, Config::kTaps);
   WeightRun run;
-  run.plan =
-      cut_into_strips(problem, Config::kStrips, Config::kRows, in_tiles * tap_groups * out_tiles, 2 * device.multiprocessors);
+  run.plan = cut_into_strips(problem, Config::Block::kStripCount, Config::kRows, in_tiles * tap_groups * out_tiles,
+                             2 * device.multiprocessors);
   run.grid = dim3(static_cast<unsigned>(run.plan.splits), static_cast<unsigned>(in_tiles * tap_groups),
                   static_cast<unsigned>(out_tiles));
   for (run.stages = 2; run.stages > 0; --run.stages) {
@@ -245,9 +216,9 @@ ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& devic
 void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace) {
   WeightRun run = find_run(s, device);
-  run.plan.dy = dy, run.plan.x = x, run.plan.partials = workspace, run.plan.bias = dbias != nullptr;
+  run.plan.set_operands(dy, x, dweight, dbias, workspace);
   run.launch(run, device.stream);
-  conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
+  if (plan.splits > 1) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
 }
 
 }  // namespace heft::cuda

@@ -9,7 +9,8 @@ constexpr int kMaxDepth = 256, kWarps = 4, kThreads = 32 * kWarps;
 
 // kRows: output rows of a warp; kPairs: 16s of output channels of a block.
 template <int kRows, int kPairs>
-__global__ void __launch_bounds__(kThreads) conv_thin_kernel(const __grid_constant__ TilePlan p) {
+__global__ void __launch_bounds__(kThreads)
+    conv_thin_kernel(const __grid_constant__ TilePlan p, const FastDivide by_in_c, const FastDivide by_padded) {
   constexpr int kChannels = 16 * kPairs;
   extern __shared__ __align__(16) float shared[];
   const TileClass& c = p.classes[0];
@@ -18,25 +19,29 @@ __global__ void __launch_bounds__(kThreads) conv_thin_kernel(const __grid_consta
   float* weights = shared + padded;
   float* input = weights + kChannels * pitch;
   const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
-  int tile = static_cast<int>(blockIdx.x);
-  const int tile_j = tile % p.tiles_w * p.columns_per_tile();
-  tile /= p.tiles_w;
-  const int tile_i = tile % p.tiles_h * p.rows, image = tile / p.tiles_h * p.images_per_tile();
-  const int channel = static_cast<int>(blockIdx.y) * kChannels;
+  const int tile_row = p.by_tiles_w.quotient(static_cast<int>(blockIdx.x));
+  const int tile_j = p.by_tiles_w.rest(static_cast<int>(blockIdx.x), tile_row) * p.columns_per_tile(),
+            tile_i = tile_row * p.rows;
+  const int image = static_cast<int>(blockIdx.y) * p.images_per_tile(), channel = static_cast<int>(blockIdx.z) * kChannels;
 
-  for (int k = thread; k < padded; k += kThreads) offsets[k] = k < depth ? p.taps[k / p.in_c].offset * p.in_c + k % p.in_c : 0;
+  for (int k = thread; k < padded; k += kThreads)
+    offsets[k] = k < depth ? p.taps[by_in_c.quotient(k)].offset * p.in_c + by_in_c.rest(k, by_in_c.quotient(k)) : 0;
+  wait_for_predecessor();
+  allow_successor();
   // Rows in the order of conv_tile.cuh: a thread ends with four output channels in a row.
   for (int k = thread; k < kChannels * padded; k += kThreads) {
-    const int row = k / padded, at = k % padded, o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2;
+    const int row = by_padded.quotient(k), at = by_padded.rest(k, row), o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2;
     weights[row * pitch + at] = at < depth && o < p.out_c ? round_tf32(p.weight[std::int64_t{o} * depth + at]) : 0.f;
   }
   const int origin_h = c.origin_h + tile_i * p.step_h * p.load_h, origin_w = c.origin_w + tile_j * p.step_w * p.load_w;
+#pragma unroll 4
   for (int k = thread; k < p.tile_pixels * p.in_c; k += kThreads) {
-    const int pixel = k / p.in_c, row = pixel / p.row_pitch, within = pixel % p.row_pitch;
-    const int n = image + row / p.tile_h, y = origin_h + row % p.tile_h * p.load_h;
-    const int x = origin_w + (within % p.phase_cols * p.step_w + within / p.phase_cols) * p.load_w;
+    const int pixel = by_in_c.quotient(k), row = p.by_row_pitch.quotient(pixel), within = p.by_row_pitch.rest(pixel, row);
+    const int phase = p.by_phase_cols.quotient(within), tile_n = p.by_tile_h.quotient(row), n = image + tile_n;
+    const int y = origin_h + p.by_tile_h.rest(row, tile_n) * p.load_h;
+    const int x = origin_w + (p.by_phase_cols.rest(within, phase) * p.step_w + phase) * p.load_w;
     const bool inside = n < p.images && y >= 0 && y < p.in_h && x >= 0 && x < p.in_w;
-    input[k] = inside ? round_tf32(p.in[((std::int64_t{n} * p.in_h + y) * p.in_w + x) * p.in_c + k % p.in_c]) : 0.f;
+    input[k] = inside ? round_tf32(p.in[((std::int64_t{n} * p.in_h + y) * p.in_w + x) * p.in_c + by_in_c.rest(k, pixel)]) : 0.f;
   }
   __syncthreads();
 
@@ -94,15 +99,17 @@ bool launch_thin(TileProblem problem, cudaStream_t stream) {
   const int padded = (p.weight_taps * p.in_c + 7) / 8 * 8;
   const std::size_t shared =
       sizeof(float) * (padded + std::size_t{16} * kPairs * (padded + 4) + std::size_t{1} * p.tile_pixels * p.in_c);
-  if (shared > kSharedLimit) return false;
+  if (shared > kSharedLimit || image_tiles(p) >= 65536) return false;
   static const bool raised = [] {
     HEFT_CUDA(cudaFuncSetAttribute(conv_thin_kernel<kRows, kPairs>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(kSharedLimit)));
     return true;
   }();
   static_cast<void>(raised);
-  const dim3 grid(static_cast<unsigned>(tile_count(p)), static_cast<unsigned>(ceil_div(p.out_c, 16 * kPairs)));
-  conv_thin_kernel<kRows, kPairs><<<grid, kThreads, shared, stream>>>(p);
+  const dim3 grid(static_cast<unsigned>(p.tiles_h * p.tiles_w), static_cast<unsigned>(image_tiles(p)),
+                  static_cast<unsigned>(ceil_div(p.out_c, 16 * kPairs)));
+  launch_overlapped(conv_thin_kernel<kRows, kPairs>, grid, dim3(kThreads), shared, stream, p, FastDivide(p.in_c),
+                    FastDivide(padded));
   return true;
 }
 

@@ -7,79 +7,83 @@
 namespace heft::cuda {
 namespace {
 
-constexpr int kStrips = 4, kRows = 8, kDyPixels = kStrips * kRows * 8;
+constexpr int kStrips = 4, kRows = 8;
 
-// kOutTiles warps of 16 output channels by kStrips warps along pixels; kColumns 8s of (tap, channel).
+// kColumns 8s of (tap, channel) a block.
 template <int kOutTiles, int kColumns>
 __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_kernel(const __grid_constant__ StripPlan p) {
-  constexpr int kThreads = 32 * kOutTiles * kStrips, kOut = 16 * kOutTiles, kDyPitch = kOut + 8, kSums = kColumns * 4;
+  using Block = StripBlock<kOutTiles, kStrips, kRows>;
   extern __shared__ __align__(16) float shared[];
-  const int x_floats = p.tile_pixels * p.in_c, depth = p.taps * p.in_c;
-  int* places = reinterpret_cast<int*>(shared);
-  float* dy = shared + (p.tile_pixels + kDyPixels + 3) / 4 * 4;
-  float* x = dy + kDyPixels * kDyPitch;
-  const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
-  const int strip = warp / kOutTiles, part = warp % kOutTiles;
-  const int column0 = static_cast<int>(blockIdx.y) * kColumns * 8, out0 = static_cast<int>(blockIdx.z) * kOut;
+  Block block(p, shared);
+  float* buffers = shared + Block::place_floats(p.tile_pixels);
+  const int x_floats = p.tile_pixels * p.in_c, stage_floats = Block::kDyFloats + (x_floats + 3) / 4 * 4,
+            depth = p.taps * p.in_c;
+  const int column0 = static_cast<int>(blockIdx.y) * kColumns * 8;
   const StripShare share(p, static_cast<int>(blockIdx.x));
 
-  for (int k = thread; k < kDyPixels; k += kThreads) places[k] = p.dy_place(k);
-  for (int k = thread; k < p.tile_pixels; k += kThreads) places[kDyPixels + k] = p.x_place(k);
+  block.find_places();
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, dy_lane = Block::dy_lane();
   int offsets[kColumns];
 #pragma unroll
   for (int column = 0; column < kColumns; ++column) {
-    const int at = column0 + column * 8 + g;
-    offsets[column] = at < depth ? p.offsets[at / p.in_c] * p.in_c + at % p.in_c : 0;
+    const int at = column0 + column * 8 + g, tap = p.by_in_c.quotient(at);
+    offsets[column] = at < depth ? p.offsets[tap] * p.in_c + p.by_in_c.rest(at, tap) : 0;
   }
-  const int dy_lane = (strip * kRows * 8 + t) * kDyPitch + part * 16 + g * 2;
-  const int x_low = p.x_lane(strip, t) * p.in_c, x_high = p.x_lane(strip, t + 4) * p.in_c;
+  __syncthreads();
+  wait_for_predecessor();
+  allow_successor();
+
+  StripTile next(p, share.first);
+  const auto fetch = [&](float* stage) {
+    block.fetch_dy(next, stage);
+    const TileLimits limits = next.x_limits(p);
+    const float* from = p.x + next.x_pixel(p) * p.in_c;
+    float* x = stage + Block::kDyFloats;
+#pragma unroll 4
+    for (int k = threadIdx.x; k < x_floats; k += Block::kThreads) {
+      const int pixel = p.by_in_c.quotient(k);
+      const TilePlace at = block.x_places()[pixel];
+      copy_async_4(x + k, from + std::int64_t{at.offset} * p.in_c + p.by_in_c.rest(k, pixel), limits.hold(at.packed));
+    }
+    next.advance(p);
+    commit_copies();
+  };
+  const auto round = [&](float* stage) {
+    block.round_dy(stage);
+    float* x = stage + Block::kDyFloats;
+    for (int k = threadIdx.x; k < x_floats; k += Block::kThreads) x[k] = round_tf32(x[k]);
+  };
+
+  const int x_low = p.x_lane(Block::strip(), t) * p.in_c, x_high = p.x_lane(Block::strip(), t + 4) * p.in_c;
   const int x_row = p.step_h * p.row_pitch * p.in_c;
   float sums[kColumns][4] = {};
-  float bias = 0;  // of one channel of dy, the only one that this thread fetches
-
+  float* stage = buffers;
+  if (share.first < share.last) fetch(stage);
   for (int tile = share.first; tile < share.last; ++tile) {
+    wait_copies<0>();
+    round(stage);
     __syncthreads();
-    const StripTile at(p, tile);
-#pragma unroll 4
-    for (int k = thread; k < kDyPixels * kOut; k += kThreads) {
-      const int o = out0 + k % kOut, pixel = at.dy_pixel(p, places[k / kOut]);
-      const float v = pixel >= 0 && o < p.out_c ? p.dy[std::int64_t{pixel} * p.out_c + o] : 0.f;
-      bias += v;
-      dy[k / kOut * kDyPitch + k % kOut] = round_tf32(v);
-    }
-#pragma unroll 4
-    for (int k = thread; k < x_floats; k += kThreads) {
-      const int pixel = at.x_pixel(p, places[kDyPixels + k / p.in_c]);
-      x[k] = pixel >= 0 ? round_tf32(p.x[std::int64_t{pixel} * p.in_c + k % p.in_c]) : 0.f;
-    }
-    __syncthreads();
+    float* other = stage == buffers ? buffers + stage_floats : buffers;
+    if (tile + 1 < share.last) fetch(other);
+    const float *dy = stage + dy_lane, *low = stage + Block::kDyFloats + x_low, *high = stage + Block::kDyFloats + x_high;
 #pragma unroll 2
     for (int row = 0; row < kRows; ++row) {
-      const float2 low = *reinterpret_cast<const float2*>(dy + dy_lane + row * 8 * kDyPitch);
-      const float2 high = *reinterpret_cast<const float2*>(dy + dy_lane + (row * 8 + 4) * kDyPitch);
-      const float a[4] = {low.x, low.y, high.x, high.y};
+      float a[4];
+      block.load_dy(a, dy, row);
 #pragma unroll
       for (int column = 0; column < kColumns; ++column)
-        mma_tf32(sums[column], a, x[x_low + row * x_row + offsets[column]], x[x_high + row * x_row + offsets[column]]);
+        mma_tf32(sums[column], a, low[row * x_row + offsets[column]], high[row * x_row + offsets[column]]);
     }
+    stage = other;
   }
 
   float* partials = p.partials + blockIdx.x * p.partial_size();
-  if (p.bias && blockIdx.y == 0) {
-    __syncthreads();
-    dy[thread] = bias;
-    __syncthreads();
-    if (thread < kOut && out0 + thread < p.out_c) {
-      float sum = 0;
-      for (int from = thread; from < kThreads; from += kOut) sum += dy[from];
-      partials[p.weight_count() + out0 + thread] = sum;
-    }
-  }
-  add_strips<kStrips, kOutTiles, kSums>(&sums[0][0], strip, part, dy);
-  if (strip > 0) return;
+  if (p.bias && blockIdx.y == 0) block.store_bias(p.bias + blockIdx.x * p.partial_size(), buffers);
+  Block::template add_strips<kColumns * 4>(&sums[0][0], buffers);
+  if (Block::strip() > 0) return;
 #pragma unroll
   for (int e = 0; e < 4; ++e) {
-    const int o = out0 + part * 16 + g * 2 + e / 2;
+    const int o = block.out0 + Block::part() * 16 + g * 2 + e / 2;
     if (o >= p.out_c) break;
 #pragma unroll
     for (int column = 0; column < kColumns; ++column) {
@@ -104,21 +108,21 @@ void launch_thin(const ThinRun& run, cudaStream_t stream) {
     return true;
   }();
   static_cast<void>(raised);
-  conv_thin_weight_kernel<kOutTiles, kColumns><<<run.grid, 32 * kOutTiles * kStrips, run.shared, stream>>>(run.plan);
+  launch_overlapped(conv_thin_weight_kernel<kOutTiles, kColumns>, run.grid, dim3(32 * kOutTiles * kStrips), run.shared, stream,
+                    run.plan);
 }
 
 template <int kOutTiles, int kColumns>
 ThinRun fit_thin(const TileProblem& problem, const ConvDevice& device) {
-  constexpr int kOut = 16 * kOutTiles, kThreads = 32 * kOutTiles * kStrips;
+  using Block = StripBlock<kOutTiles, kStrips, kRows>;
   const TilePlan& f = problem.plan;
-  const int columns = ceil_div(f.weight_taps * f.in_c, kColumns * 8), out_tiles = ceil_div(f.out_c, kOut);
+  const int columns = ceil_div(f.weight_taps * f.in_c, kColumns * 8), out_tiles = ceil_div(f.out_c, Block::kOut);
   ThinRun run;
   run.plan = cut_into_strips(problem, kStrips, kRows, columns * out_tiles, 4 * device.multiprocessors);
   run.grid = dim3(static_cast<unsigned>(run.plan.splits), static_cast<unsigned>(columns), static_cast<unsigned>(out_tiles));
-  const std::size_t places = (static_cast<std::size_t>(run.plan.tile_pixels) + kDyPixels + 3) / 4 * 4;
-  const std::size_t buffers = std::size_t{kDyPixels} * (kOut + 8) + std::size_t{1} * run.plan.tile_pixels * f.in_c;
-  const std::size_t adding = std::max<std::size_t>(kStrips / 2 * kOutTiles * 32 * kColumns * 4, kThreads);
-  run.shared = sizeof(float) * (places + std::max(buffers, adding));
+  const std::size_t x_floats = static_cast<std::size_t>((run.plan.tile_pixels * f.in_c + 3) / 4 * 4);
+  run.shared = sizeof(float) * (Block::place_floats(run.plan.tile_pixels) +
+                                std::max(2 * (Block::kDyFloats + x_floats), Block::adding_floats(kColumns * 4)));
   if (run.shared <= kSharedLimit) run.launch = launch_thin<kOutTiles, kColumns>;
   return run;
 }
@@ -147,9 +151,9 @@ ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& devic
 void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace) {
   ThinRun run = find_run(s, device);
-  run.plan.dy = dy, run.plan.x = x, run.plan.partials = workspace, run.plan.bias = dbias != nullptr;
+  run.plan.set_operands(dy, x, dweight, dbias, workspace);
   run.launch(run, device.stream);
-  conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
+  if (plan.splits > 1) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
 }
 
 }  // namespace heft::cuda

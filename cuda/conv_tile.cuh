@@ -9,10 +9,22 @@
 
 #include "cuda/conv.h"
 #include "cuda/mma.cuh"
+#include "cuda/overlap.cuh"
 
 namespace heft::cuda {
 
 constexpr int kMaxTaps = 64, kMaxClasses = 4;
+
+// k / divisor by one multiplication, where k * divisor < 2^32.
+struct FastDivide {
+  unsigned divisor = 1, magic = 0;
+  FastDivide() = default;
+  explicit FastDivide(int by)
+      : divisor(static_cast<unsigned>(by)),
+        magic(by > 1 ? static_cast<unsigned>(((std::uint64_t{1} << 32) + divisor - 1) / divisor) : 0) {}
+  __device__ int quotient(int k) const { return magic ? static_cast<int>(__umulhi(static_cast<unsigned>(k), magic)) : k; }
+  __device__ int rest(int k, int quotient) const { return k - quotient * static_cast<int>(divisor); }
+};
 
 // Output positions (i * out_step + a, j * out_step + b) for one remainder (a, b): they all meet the same taps.
 struct TileClass {
@@ -21,8 +33,8 @@ struct TileClass {
   int origin_h = 0, origin_w = 0;  // of the input, at i = j = 0 and the smallest tap
 };
 struct TileTap {
-  int offset;  // from an output position's place in the tile, in pixels
-  int weight;  // r * kw + s
+  int offset;  // from an output position's place in the tile, in bytes
+  int weight;  // of the tap's first weight from an output (forward) or input (backward) channel's, in floats
 };
 
 // The block's pixels are rows of 16 lanes, a lane group: 2^log_lanes columns of as many images as fill 16. A tile has `rows`
@@ -31,9 +43,10 @@ struct TileTap {
 struct TilePlan {
   const float *in, *weight, *bias;
   float* out;
-  int images, in_h, in_w, in_c, out_h, out_w, out_c, weight_taps;
-  int load_h, load_w;  // input rows and columns from one of the tile's to the next
-  int step_h, step_w;  // tile rows and columns from one output to the next
+  int images, in_h, in_w, in_c, out_h, out_w, out_c;
+  int weight_taps, weight_pitch;  // floats from a channel's weights to the next's
+  int load_h, load_w;             // input rows and columns from one of the tile's to the next
+  int step_h, step_w;             // tile rows and columns from one output to the next
   int out_step_h, out_step_w;
   int log_lanes, rows, groups_w, groups_n;
   int tile_h, tile_w;  // the input tile of one image
@@ -41,7 +54,9 @@ struct TilePlan {
   int row_pitch;       // step_w * phase_cols, pixels
   int tile_pixels;
   int tiles_h, tiles_w;  // output tiles of an image
-  int group_taps;        // taps whose weights one pipeline step brings
+  int channel_tiles;
+  FastDivide by_row_pitch, by_tile_h, by_phase_cols, by_tiles_w, by_channel_tiles;
+  int group_taps;  // taps whose weights one pipeline step brings
   int input_stages, weight_stages;
   TileClass classes[kMaxClasses];
   TileTap taps[kMaxTaps];
@@ -88,45 +103,44 @@ __device__ inline void write_channels(const TilePlan& p, float* to, int o, const
 template <class Config>
 class TileBlock {
  public:
-  __device__ TileBlock(const TilePlan& plan, float* shared) : p(plan), c(plan.classes[blockIdx.z]) {
+  // blockIdx: (tile of an image, images, class and output channels).
+  __device__ TileBlock(const TilePlan& plan, float* shared)
+      : p(plan), c(plan.classes[plan.by_channel_tiles.quotient(static_cast<int>(blockIdx.z))]) {
     source = reinterpret_cast<int*>(shared);
     input = shared + (p.tile_pixels + 3) / 4 * 4;
-    weights = input + p.input_stages * p.tile_pixels * Config::kInPitch;
-    int tile = static_cast<int>(blockIdx.x);
-    tile_j = tile % p.tiles_w * p.columns_per_tile();
-    tile /= p.tiles_w;
-    tile_i = tile % p.tiles_h * p.rows;
-    image = tile / p.tiles_h * p.images_per_tile();
-    channel = static_cast<int>(blockIdx.y) * Config::kChannels;
-    groups = (c.taps + p.group_taps - 1) / p.group_taps;
-    steps = groups * ((p.in_c + Config::kChunk - 1) / Config::kChunk);
+    weights = input + p.input_stages * input_stage_floats();
+    const int tile = static_cast<int>(blockIdx.x), row = p.by_tiles_w.quotient(tile);
+    tile_i = row * p.rows, tile_j = p.by_tiles_w.rest(tile, row) * p.columns_per_tile();
+    image = static_cast<int>(blockIdx.y) * p.images_per_tile();
+    const int z = static_cast<int>(blockIdx.z);
+    channel = p.by_channel_tiles.rest(z, p.by_channel_tiles.quotient(z)) * Config::kChannels;
   }
 
   __device__ void run() {
     find_sources();
     __syncthreads();
+    wait_for_predecessor();
+    allow_successor();
     const int ahead = p.weight_stages - 1;
-    for (int step = 0; step < ahead; ++step) {
-      if (step < steps) fetch(step);
-      commit_copies();
+    Step next, now;
+    for (int k = 0; k < max(ahead, 1); ++k) {
+      fetch(next);
+      advance(next);
     }
     place_lanes();
-    for (int step = 0; step < steps; ++step) {
-      if (ahead == 0) {
-        fetch(step);
-        commit_copies();
-      }
-      // One group is committed a step, so those still under way after this are of the steps to come.
+    while (now.first < p.in_c && c.taps > 0) {
+      // One group of copies is committed a step, so those that may still be under way are of the steps to come.
       if (ahead <= 1) wait_copies<0>();
       else if (ahead == 2) wait_copies<1>();
       else wait_copies<2>();
-      round(step);
+      round(now);
       __syncthreads();
       if (ahead > 0) {
-        if (step + ahead < steps) fetch(step + ahead);
-        commit_copies();
+        fetch(next);
+        advance(next);
       }
-      multiply(step);
+      multiply(now);
+      advance(now);
     }
     store();
   }
@@ -134,87 +148,124 @@ class TileBlock {
  private:
   static constexpr int kThreads = Config::kThreads, kChunk = Config::kChunk, kRows = Config::kRows, kPairs = Config::kPairs;
   static constexpr int kVectors = kChunk / 4;  // of 16 bytes, a pixel
+  static constexpr bool kChannelRows = Config::kChannelRows;
+  // Rows of a tap's weights in shared memory, vectors of each, rows that one vector a thread covers.
+  static constexpr int kTapRows = kChannelRows ? Config::kChannels : kChunk;
+  static constexpr int kRowVectors = kChannelRows ? kVectors : Config::kChannels / 4;
+  static constexpr int kPassRows = kThreads / kRowVectors, kPassPixels = kThreads / kVectors;
+  static_assert(!kChannelRows || kPassRows % 16 == 0);
 
-  // The input pixel of each pixel of the tile, -1 outside of the image.
+  // A step of the pipeline: the taps from `tap` on of the input channels from `first` on, and where they are kept.
+  struct Step {
+    int first = 0, tap = 0, input_stage = 0, weight_stage = 0;
+  };
+  __device__ void advance(Step& step) const {
+    step.weight_stage = step.weight_stage + 1 == p.weight_stages ? 0 : step.weight_stage + 1;
+    step.tap += p.group_taps;
+    if (step.tap < c.taps) return;
+    step.tap = 0, step.first += kChunk;
+    step.input_stage = step.input_stage + 1 == p.input_stages ? 0 : step.input_stage + 1;
+  }
+  __device__ int taps_of(const Step& step) const { return min(p.group_taps, c.taps - step.tap); }
+  __device__ int input_stage_floats() const { return p.tile_pixels * Config::kInPitch; }
+  __device__ float* input_stage(const Step& step) const { return input + step.input_stage * input_stage_floats(); }
+  __device__ float* weight_stage(const Step& step) const {
+    return weights + step.weight_stage * p.group_taps * Config::kWeightTap;
+  }
+
+  // For each pixel of the tile, how far it lies from the start of the input in units of 16 bytes; -1 outside of the image.
   __device__ void find_sources() {
     const int origin_h = c.origin_h + tile_i * p.step_h * p.load_h, origin_w = c.origin_w + tile_j * p.step_w * p.load_w;
     for (int k = threadIdx.x; k < p.tile_pixels; k += kThreads) {
-      const int row = k / p.row_pitch, within = k % p.row_pitch;
-      const int n = image + row / p.tile_h, y = origin_h + row % p.tile_h * p.load_h;
-      const int x = origin_w + (within % p.phase_cols * p.step_w + within / p.phase_cols) * p.load_w;
-      const bool inside = n < p.images && y >= 0 && y < p.in_h && x >= 0 && x < p.in_w;
-      source[k] = inside ? (n * p.in_h + y) * p.in_w + x : -1;
+      const int row = p.by_row_pitch.quotient(k), within = p.by_row_pitch.rest(k, row);
+      const int n = p.by_tile_h.quotient(row), phase = p.by_phase_cols.quotient(within);
+      const int y = origin_h + p.by_tile_h.rest(row, n) * p.load_h;
+      const int x = origin_w + (p.by_phase_cols.rest(within, phase) * p.step_w + phase) * p.load_w;
+      const bool inside = image + n < p.images && static_cast<unsigned>(y) < static_cast<unsigned>(p.in_h) &&
+                          static_cast<unsigned>(x) < static_cast<unsigned>(p.in_w);
+      source[k] = inside ? (((image + n) * p.in_h + y) * p.in_w + x) * (p.in_c / 4) : -1;
     }
   }
 
-  __device__ float* input_stage(int chunk) const { return input + chunk % p.input_stages * p.tile_pixels * Config::kInPitch; }
-  __device__ float* weight_stage(int step) const {
-    return weights + step % p.weight_stages * p.group_taps * Config::kWeightTap;
-  }
-  __device__ int taps_of(int group) const { return min(p.group_taps, c.taps - group * p.group_taps); }
-
-  __device__ void fetch(int step) {
-    const int chunk = step / groups, group = step % groups, first = chunk * kChunk;
-    if (group == 0) {
-      float* stage = input_stage(chunk);
-      for (int k = threadIdx.x; k < p.tile_pixels * kVectors; k += kThreads) {
-        const int pixel = k / kVectors, vector = k % kVectors, from = source[pixel], at = first + vector * 4;
-        const bool inside = from >= 0 && at < p.in_c;
-        copy_async_16(stage + pixel * Config::kInPitch + vector * 4, inside ? p.in + std::int64_t{from} * p.in_c + at : p.in,
-                      inside);
-      }
+  // f(tap, row) for this thread's rows of the weights of `count` taps, a whole pass of the block at a time.
+  template <class F>
+  __device__ static void for_rows(int count, const F& f) {
+    const int first = threadIdx.x / kRowVectors;
+    if constexpr (kPassRows >= kTapRows) {
+#pragma unroll 4
+      for (int tap = first / kTapRows; tap < count; tap += kPassRows / kTapRows) f(tap, first % kTapRows);
+    } else {
+      for (int tap = 0; tap < count; ++tap)
+#pragma unroll
+        for (int row = 0; row < kTapRows; row += kPassRows) f(tap, first + row);
     }
+  }
+
+  // Begins the copies of a step, if there is such a step, and commits them.
+  __device__ void fetch(const Step& step) {
+    if (step.first < p.in_c && c.taps > 0) {
+      if (step.tap == 0) fetch_input(step);
+      fetch_weights(step);
+    }
+    commit_copies();
+  }
+  __device__ void fetch_input(const Step& step) {
+    const int vector = threadIdx.x % kVectors * 4, pixel0 = threadIdx.x / kVectors;
+    const bool inside = step.first + vector < p.in_c;
+    const float* from = p.in + step.first + vector;
+    float* to = input_stage(step) + pixel0 * Config::kInPitch + vector;
+#pragma unroll 4
+    for (int pixel = pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
+      const int at = source[pixel];
+      copy_async_16(to, from + std::int64_t{at} * 4, inside && at >= 0);
+      to += kPassPixels * Config::kInPitch;
+    }
+  }
+  __device__ void fetch_weights(const Step& step) {
     float* stage = weight_stage(step);
-    const int count = taps_of(group);
-    const TileTap* taps = p.taps + c.first_tap + group * p.group_taps;
-    if constexpr (Config::kChannelRows) {
-      for (int k = threadIdx.x; k < count * Config::kChannels * kVectors; k += kThreads) {
-        const int tap = k / (Config::kChannels * kVectors), row = k / kVectors % Config::kChannels, vector = k % kVectors;
+    const int count = taps_of(step), vector = threadIdx.x % kRowVectors * 4;
+    const TileTap* taps = p.taps + c.first_tap + step.tap;
+    if constexpr (kChannelRows) {
+      const bool inside = step.first + vector < p.in_c;
+      const float* from = p.weight + step.first + vector;
+      for_rows(count, [&](int tap, int row) {
         // Rows in the order in which a pair of 8-channel tiles takes them: see store().
-        const int o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2, at = first + vector * 4;
-        const bool inside = o < p.out_c && at < p.in_c;
-        copy_async_16(stage + (tap * Config::kChannels + row) * Config::kWeightPitch + vector * 4,
-                      inside ? p.weight + (std::int64_t{o} * p.weight_taps + taps[tap].weight) * p.in_c + at : p.weight,
-                      inside);
-      }
+        const int o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2;
+        copy_async_16(stage + (tap * kTapRows + row) * Config::kWeightPitch + vector,
+                      from + (std::int64_t{o} * p.weight_pitch + taps[tap].weight), inside && o < p.out_c);
+      });
     } else if (p.out_c % 4 == 0) {
-      constexpr int kRowVectors = Config::kChannels / 4;
-      for (int k = threadIdx.x; k < count * kChunk * kRowVectors; k += kThreads) {
-        const int tap = k / (kChunk * kRowVectors), row = k / kRowVectors % kChunk, o = channel + k % kRowVectors * 4;
-        const int at = first + row;
-        const bool inside = o < p.out_c && at < p.in_c;
-        copy_async_16(stage + (tap * kChunk + row) * Config::kWeightPitch + k % kRowVectors * 4,
-                      inside ? p.weight + (std::int64_t{at} * p.weight_taps + taps[tap].weight) * p.out_c + o : p.weight,
-                      inside);
-      }
+      const bool inside = channel + vector < p.out_c;
+      const float* from = p.weight + std::int64_t{step.first} * p.weight_pitch + channel + vector;
+      for_rows(count, [&](int tap, int row) {
+        copy_async_16(stage + (tap * kTapRows + row) * Config::kWeightPitch + vector,
+                      from + (std::int64_t{row} * p.weight_pitch + taps[tap].weight), inside && step.first + row < p.in_c);
+      });
     } else {
       for (int k = threadIdx.x; k < count * kChunk * Config::kChannels; k += kThreads) {
         const int tap = k / (kChunk * Config::kChannels), row = k / Config::kChannels % kChunk, o = k % Config::kChannels;
-        const int at = first + row;
-        const bool inside = channel + o < p.out_c && at < p.in_c;
-        copy_async_4(
-            stage + (tap * kChunk + row) * Config::kWeightPitch + o,
-            inside ? p.weight + (std::int64_t{at} * p.weight_taps + taps[tap].weight) * p.out_c + channel + o : p.weight,
-            inside);
+        copy_async_4(stage + (tap * kChunk + row) * Config::kWeightPitch + o,
+                     p.weight + (std::int64_t{step.first + row} * p.weight_pitch + taps[tap].weight + channel + o),
+                     channel + o < p.out_c && step.first + row < p.in_c);
       }
     }
   }
 
   // Rounds what has arrived, in place: once a value, where rounding on the way to the tensor core would be once a use. With
   // vector copies every thread rounds what it has copied itself, which needs no barrier before.
-  __device__ void round(int step) {
-    const int chunk = step / groups, group = step % groups;
-    if (!Config::kChannelRows && p.out_c % 4 != 0) __syncthreads();
-    if (group == 0) {
-      float* stage = input_stage(chunk);
-      for (int k = threadIdx.x; k < p.tile_pixels * kVectors; k += kThreads)
-        round_vector(stage + k / kVectors * Config::kInPitch + k % kVectors * 4);
+  __device__ void round(const Step& step) {
+    if (!kChannelRows && p.out_c % 4 != 0) __syncthreads();
+    if (step.tap == 0) {
+      const int pixel0 = threadIdx.x / kVectors;
+      float* at = input_stage(step) + pixel0 * Config::kInPitch + threadIdx.x % kVectors * 4;
+#pragma unroll 4
+      for (int pixel = pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
+        round_vector(at);
+        at += kPassPixels * Config::kInPitch;
+      }
     }
-    float* stage = weight_stage(step);
-    constexpr int kRowVectors = Config::kChannelRows ? kVectors : Config::kChannels / 4;
-    constexpr int kTapVectors = Config::kChannels * kChunk / 4;
-    for (int k = threadIdx.x; k < taps_of(group) * kTapVectors; k += kThreads)
-      round_vector(stage + k / kRowVectors * Config::kWeightPitch + k % kRowVectors * 4);
+    float* stage = weight_stage(step) + threadIdx.x % kRowVectors * 4;
+    for_rows(taps_of(step), [&](int tap, int row) { round_vector(stage + (tap * kTapRows + row) * Config::kWeightPitch); });
   }
   __device__ static void round_vector(float* at) {
     float4* vector = reinterpret_cast<float4*>(at);
@@ -256,15 +307,15 @@ class TileBlock {
     }
   }
 
-  __device__ void multiply(int step) {
-    const int chunk = step / groups, group = step % groups, count = taps_of(group);
-    const std::uint32_t in = shared_address(input_stage(chunk)) + input_lane;
+  __device__ void multiply(const Step& step) {
+    const int count = taps_of(step);
+    const std::uint32_t in = shared_address(input_stage(step)) + input_lane;
     const float* stage = weight_stage(step);
-    const TileTap* taps = p.taps + c.first_tap + group * p.group_taps;
+    const TileTap* taps = p.taps + c.first_tap + step.tap;
     constexpr int kTaps = Config::kColumn ? 3 : 1, kLoaded = kRows + kTaps - 1;
     const int row_bytes = p.step_h * p.row_pitch * Config::kInPitch * 4;
     for (int tap = 0; tap < count; tap += kTaps) {
-      const std::uint32_t from = in + taps[tap].offset * Config::kInPitch * 4;
+      const std::uint32_t from = in + taps[tap].offset;
 #pragma unroll
       for (int k = 0; k < kChunk; k += 8) {
         float a[kLoaded][4];
@@ -314,7 +365,7 @@ class TileBlock {
   const TileClass& c;
   int* source;
   float *input, *weights;
-  int tile_i, tile_j, image, channel, groups, steps;
+  int tile_i, tile_j, image, channel;
   std::uint32_t input_lane, weight_lane;
   float sums[kRows][kPairs * 2][4];
 };

@@ -23,18 +23,25 @@ template <class Config>
 TileFit fit_tiles(TileProblem problem, std::size_t shared_limit, int group_taps, int ahead) {
   cut_into_tiles(problem, Config::kWarpsM * Config::kRows, Config::kRows);
   TilePlan& p = problem.plan;
-  int most_taps = 1;
-  for (int k = 0; k < problem.classes; ++k) most_taps = std::max(most_taps, p.classes[k].taps);
+  int most_taps = 1, least_taps = kMaxTaps;
+  for (int k = 0; k < problem.classes; ++k) {
+    most_taps = std::max(most_taps, p.classes[k].taps);
+    least_taps = std::min(least_taps, std::max(p.classes[k].taps, 1));
+  }
+  for (TileTap& tap : p.taps) tap.offset *= Config::kInPitch * 4, tap.weight *= Config::kChannelRows ? p.in_c : p.out_c;
   p.group_taps = std::min(group_taps, most_taps);
-  const int groups = ceil_div(most_taps, p.group_taps), chunks = ceil_div(p.in_c, Config::kChunk), steps = groups * chunks;
-  ahead = std::min(ahead, steps - 1);
+  const int chunks = ceil_div(p.in_c, Config::kChunk);
+  ahead = std::min(ahead, ceil_div(most_taps, p.group_taps) * chunks - 1);
   p.weight_stages = ahead + 1;
-  p.input_stages = std::min(chunks, 1 + ceil_div(ahead, groups));
+  // The class with the fewest steps a chunk fetches the most chunks ahead.
+  p.input_stages = std::min(chunks, 1 + ceil_div(ahead, ceil_div(least_taps, p.group_taps)));
+  p.channel_tiles = ceil_div(p.out_c, Config::kChannels);
+  p.by_channel_tiles = FastDivide(p.channel_tiles);
   TileFit fit;
   fit.plan = p;
   fit.shared = Config::shared_bytes(p);
-  fit.blocks = tile_count(p) * ceil_div(p.out_c, Config::kChannels) * problem.classes;
-  fit.fits = fit.shared <= shared_limit;
+  fit.blocks = p.tiles_h * p.tiles_w * image_tiles(p) * p.channel_tiles * problem.classes;
+  fit.fits = fit.shared <= shared_limit && image_tiles(p) < 65536 && p.channel_tiles * problem.classes < 65536;
   return fit;
 }
 
@@ -46,9 +53,10 @@ void launch_tiles(const TileProblem& problem, const TileFit& fit, cudaStream_t s
     return true;
   }();
   static_cast<void>(raised);
-  const dim3 grid(static_cast<unsigned>(tile_count(fit.plan)),
-                  static_cast<unsigned>(ceil_div(fit.plan.out_c, Config::kChannels)), static_cast<unsigned>(problem.classes));
-  conv_tile_kernel<Config><<<grid, Config::kThreads, fit.shared, stream>>>(fit.plan);
+  const TilePlan& p = fit.plan;
+  const dim3 grid(static_cast<unsigned>(p.tiles_h * p.tiles_w), static_cast<unsigned>(image_tiles(p)),
+                  static_cast<unsigned>(p.channel_tiles * problem.classes));
+  launch_overlapped(conv_tile_kernel<Config>, grid, dim3(Config::kThreads), fit.shared, stream, fit.plan);
 }
 
 // With Config's block shape if it makes at least `least_blocks`: false, and nothing launched, otherwise.

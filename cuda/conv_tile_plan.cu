@@ -40,7 +40,7 @@ bool describe_forward(const ConvShape& s, TileProblem& problem) {
   if (s.taps() > kMaxTaps) return false;
   TilePlan& p = problem.plan;
   p.images = s.n, p.in_h = s.h, p.in_w = s.w, p.in_c = s.c, p.out_h = s.oh, p.out_w = s.ow, p.out_c = s.o;
-  p.weight_taps = s.taps();
+  p.weight_taps = s.taps(), p.weight_pitch = s.taps() * s.c;
   // Rows that no tap meets, as of a 1x1 kernel of stride 2, are not loaded.
   p.load_h = s.kh > 1 ? std::gcd(s.stride_h, s.dilation_h) : s.stride_h;
   p.load_w = s.kw > 1 ? std::gcd(s.stride_w, s.dilation_w) : s.stride_w;
@@ -59,7 +59,7 @@ bool describe_backward_input(const ConvShape& s, TileProblem& problem) {
   if (s.taps() > kMaxTaps || s.stride_h * s.stride_w > kMaxClasses) return false;
   TilePlan& p = problem.plan;
   p.images = s.n, p.in_h = s.oh, p.in_w = s.ow, p.in_c = s.o, p.out_h = s.h, p.out_w = s.w, p.out_c = s.c;
-  p.weight_taps = s.taps();
+  p.weight_taps = s.taps(), p.weight_pitch = s.taps() * s.c;
   p.load_h = p.load_w = p.step_h = p.step_w = 1;
   p.out_step_h = s.stride_h, p.out_step_w = s.stride_w;
   problem.classes = 0;
@@ -95,6 +95,8 @@ void cut_into_tiles(TileProblem& problem, int lane_groups, int warp_rows) {
   p.tile_pixels = p.images_per_tile() * p.tile_h * p.row_pitch;
   p.tiles_h = (grid_h + p.rows - 1) / p.rows;
   p.tiles_w = (grid_w + p.columns_per_tile() - 1) / p.columns_per_tile();
+  p.by_row_pitch = FastDivide(p.row_pitch), p.by_tile_h = FastDivide(p.tile_h), p.by_phase_cols = FastDivide(p.phase_cols);
+  p.by_tiles_w = FastDivide(p.tiles_w);
   for (std::size_t k = 0; k < problem.taps.size(); ++k) {
     const TileProblem::Tap& tap = problem.taps[k];
     p.taps[k].offset = tap.row * p.row_pitch + tap.column % p.step_w * p.phase_cols + tap.column / p.step_w;
@@ -102,6 +104,6 @@ void cut_into_tiles(TileProblem& problem, int lane_groups, int warp_rows) {
   }
 }
 
-int tile_count(const TilePlan& p) { return (p.images + p.images_per_tile() - 1) / p.images_per_tile() * p.tiles_h * p.tiles_w; }
+int image_tiles(const TilePlan& p) { return (p.images + p.images_per_tile() - 1) / p.images_per_tile(); }
 
 }  // namespace heft::cuda

@@ -23,9 +23,10 @@ struct TileProblem {
 bool describe_forward(const ConvShape& s, TileProblem& problem);
 bool describe_backward_input(const ConvShape& s, TileProblem& problem);
 
-// Cuts the problem into tiles of `lane_groups` groups of 16 outputs, at least `warp_rows` of them below one another.
+// Cuts the problem into tiles of `lane_groups` groups of 16 outputs, at least `warp_rows` of them below one another. A tap's
+// offset is left in pixels, its weight as r * kw + s.
 void cut_into_tiles(TileProblem& problem, int lane_groups, int warp_rows);
-// Tiles a class has, after cut_into_tiles.
-int tile_count(const TilePlan& plan);
+// How many tiles cover the images of a batch, after cut_into_tiles; each image, or group of them, has tiles_h * tiles_w.
+int image_tiles(const TilePlan& plan);
 
 }  // namespace heft::cuda
