@@ -34,11 +34,11 @@ void check_not_captured() {
 }
 
 // Memory of the CPU that is not pinned is read before the call returns.
-void upload(const Tensor& source, Tensor& target) {
+void to_gpu(const Tensor& source, Tensor& target) {
   const Tensor dense = source.contiguous().astype(target.dtype());
   if (!target.is_contiguous()) {
     Tensor staged = Tensor::empty(target.shape(), target.dtype(), target.device());
-    upload(dense, staged);
+    to_gpu(dense, staged);
     target.copy_(staged);
     return;
   }
@@ -47,11 +47,11 @@ void upload(const Tensor& source, Tensor& target) {
   HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), dense.raw(), bytes_of(target), cudaMemcpyHostToDevice, cuda::stream()));
 }
 
-void download(const Tensor& source, Tensor& target) {
+void from_gpu(const Tensor& source, Tensor& target) {
   const Tensor dense = source.contiguous().astype(target.dtype());
   if (!target.is_contiguous()) {
     Tensor staged = Tensor::empty(target.shape(), target.dtype());
-    download(dense, staged);
+    from_gpu(dense, staged);
     target.copy_(staged);
     return;
   }
@@ -73,8 +73,8 @@ void CudaBackend::fill(Tensor& x, double value) {
 }
 
 void CudaBackend::copy(const Tensor& source, Tensor& target) {
-  if (source.device().is_cpu()) return upload(source, target);
-  if (target.device().is_cpu()) return download(source, target);
+  if (source.device().is_cpu()) return to_gpu(source, target);
+  if (target.device().is_cpu()) return from_gpu(source, target);
   dispatch_all(source.dtype(), [&]<class From>() {
     dispatch_all(target.dtype(), [&]<class To>() { copy_on_device<From, To>(source, target); });
   });
