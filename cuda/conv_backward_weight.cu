@@ -24,7 +24,7 @@ struct WeightConfig {
 };
 
 template <class Config>
-__global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
+__global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::kThreads) conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
   using Block = typename Config::Block;
   constexpr int kRows = Config::kRows, kTaps = Config::kTaps, kXVectors = kInChannels / 4;
   constexpr int kPassPixels = Block::kThreads / kXVectors;
@@ -42,7 +42,9 @@ __global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(co
   wait_for_predecessor();
   allow_successor();
 
-  const int x_vector = threadIdx.x % kXVectors * 4, x_pixel0 = threadIdx.x / kXVectors;
+  // Pixels 2 apart go together: 8 threads, of 4 vectors each, meet all banks.
+  const int x_vector = threadIdx.x % kXVectors * 4, x_order = threadIdx.x / kXVectors;
+  const int x_pixel0 = (x_order & ~3) | (x_order & 1) << 1 | (x_order & 2) >> 1;
   StripTile next(p, share.first);
   const auto fetch = [&](float* stage) {
     block.fetch_dy(next, stage);
@@ -59,18 +61,6 @@ __global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(co
     next.advance(p);
     commit_copies();
   };
-  // Each thread rounds what it has copied itself.
-  const auto round = [&](float* stage) {
-    block.round_dy(stage);
-    float* at = stage + Block::kDyFloats + x_pixel0 * kXPitch + x_vector;
-#pragma unroll 4
-    for (int pixel = x_pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
-      float4* vector = reinterpret_cast<float4*>(at);
-      *vector = round_tf32(*vector);
-      at += kPassPixels * kXPitch;
-    }
-  };
-
   // Column n of in-channel tile u is channel 2 n + u: both tiles are loaded together, and a thread ends with four input
   // channels in a row.
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, dy_lane = Block::dy_lane();
@@ -81,12 +71,16 @@ __global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(co
     mma_tf32(tap[0], a, low.x, high.x);
     mma_tf32(tap[1], a, low.y, high.y);
   };
+  const auto load_x = [](const float* from) {
+    const float2 v = *reinterpret_cast<const float2*>(from);
+    return make_float2(round_tf32(v.x), round_tf32(v.y));
+  };
 
   float* stage = buffers;
   if (share.first < share.last) fetch(stage);
   for (int tile = share.first; tile < share.last; ++tile) {
     wait_copies<0>();
-    round(stage);
+    if (p.bias && blockIdx.y == 0) block.add_bias(stage);
     __syncthreads();
     float* other = stages == 1 ? stage : stage == buffers ? buffers + stage_floats : buffers;
     if (stages > 1 && tile + 1 < share.last) fetch(other);
@@ -99,8 +93,7 @@ __global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(co
 #pragma unroll
         for (int s = 0; s < kTaps / 3; ++s) {
           const float* from = x + row * x_row + p.offsets[first_tap + s * 3] * kXPitch;
-          const float2 low = *reinterpret_cast<const float2*>(from + x_low);
-          const float2 high = *reinterpret_cast<const float2*>(from + x_high);
+          const float2 low = load_x(from + x_low), high = load_x(from + x_high);
 #pragma unroll
           for (int r = 0; r < 3; ++r)
             if (row - r >= 0 && row - r < kRows) add(sums[s * 3 + r], a[(row - r) % 3], low, high);
@@ -115,8 +108,7 @@ __global__ void __launch_bounds__(Config::Block::kThreads) conv_weight_kernel(co
         for (int tap = 0; tap < kTaps; ++tap) {
           if (tap >= taps) break;
           const float* from = x + row * x_row + p.offsets[first_tap + tap] * kXPitch;
-          const float2 low = *reinterpret_cast<const float2*>(from + x_low);
-          const float2 high = *reinterpret_cast<const float2*>(from + x_high);
+          const float2 low = load_x(from + x_low), high = load_x(from + x_high);
           add(sums[tap], a, low, high);
         }
       }
@@ -202,7 +194,8 @@ WeightRun fit_taps(const TileProblem& problem, const ConvDevice& device) {
 WeightRun find_run(const ConvShape& s, const ConvDevice& device) {
   TileProblem problem;
   if (s.groups != 1 || s.c % 4 != 0 || s.o % 4 != 0 || !describe_forward(s, problem)) return {};
-  return s.oh <= 4 ? fit_taps<4>(problem, device) : fit_taps<8>(problem, device);
+  // Where the input has four pixels for one of dy, a tile of eight rows leaves no room for a second block on a multiprocessor.
+  return s.oh <= 4 || problem.plan.step_h > 1 ? fit_taps<4>(problem, device) : fit_taps<8>(problem, device);
 }
 
 }  // namespace

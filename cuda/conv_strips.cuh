@@ -200,23 +200,22 @@ class StripBlock {
       }
     }
   }
-  // A thread always meets the same four channels: their sums, of values not yet rounded, are its share of the bias' gradient.
-  __device__ void round_dy(float* dy) {
-    const int vector = threadIdx.x % kVectors * 4;
+  // For the bias' gradient, from values not yet rounded: a thread always meets the same four channels.
+  __device__ void add_bias(const float* dy) {
     if (p.out_c % 4 != 0) __syncthreads();
+    const int vector = threadIdx.x % kVectors * 4;
 #pragma unroll 4
     for (int pixel = threadIdx.x / kVectors; pixel < kDyPixels; pixel += kThreads / kVectors) {
-      float4* at = reinterpret_cast<float4*>(dy + pixel * kDyPitch + vector);
-      const float4 v = *at;
+      const float4 v = *reinterpret_cast<const float4*>(dy + pixel * kDyPitch + vector);
       bias.x += v.x, bias.y += v.y, bias.z += v.z, bias.w += v.w;
-      *at = round_tf32(v);
     }
   }
-  // Row g of a 16 x 8 tile of dy is channel 2 g, row g + 8 is 2 g + 1, so that both are loaded together.
+  // Row g of a 16 x 8 tile of dy is channel 2 g, row g + 8 is 2 g + 1, so that both are loaded together. Values are rounded
+  // in registers: passes over shared memory would cost more.
   __device__ void load_dy(float (&a)[4], const float* lane, int row) const {
     const float2 low = *reinterpret_cast<const float2*>(lane + row * 8 * kDyPitch);
     const float2 high = *reinterpret_cast<const float2*>(lane + (row * 8 + 4) * kDyPitch);
-    a[0] = low.x, a[1] = low.y, a[2] = high.x, a[3] = high.y;
+    a[0] = round_tf32(low.x), a[1] = round_tf32(low.y), a[2] = round_tf32(high.x), a[3] = round_tf32(high.y);
   }
   __device__ static int dy_lane() {
     const int lane = threadIdx.x % 32;

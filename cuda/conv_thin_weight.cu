@@ -48,12 +48,6 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
     next.advance(p);
     commit_copies();
   };
-  const auto round = [&](float* stage) {
-    block.round_dy(stage);
-    float* x = stage + Block::kDyFloats;
-    for (int k = threadIdx.x; k < x_floats; k += Block::kThreads) x[k] = round_tf32(x[k]);
-  };
-
   const int x_low = p.x_lane(Block::strip(), t) * p.in_c, x_high = p.x_lane(Block::strip(), t + 4) * p.in_c;
   const int x_row = p.step_h * p.row_pitch * p.in_c;
   float sums[kColumns][4] = {};
@@ -61,7 +55,7 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
   if (share.first < share.last) fetch(stage);
   for (int tile = share.first; tile < share.last; ++tile) {
     wait_copies<0>();
-    round(stage);
+    if (p.bias && blockIdx.y == 0) block.add_bias(stage);
     __syncthreads();
     float* other = stage == buffers ? buffers + stage_floats : buffers;
     if (tile + 1 < share.last) fetch(other);
@@ -72,7 +66,7 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
       block.load_dy(a, dy, row);
 #pragma unroll
       for (int column = 0; column < kColumns; ++column)
-        mma_tf32(sums[column], a, low[row * x_row + offsets[column]], high[row * x_row + offsets[column]]);
+        mma_tf32(sums[column], a, round_tf32(low[row * x_row + offsets[column]]), round_tf32(high[row * x_row + offsets[column]]));
     }
     stage = other;
   }

@@ -190,7 +190,7 @@ class TileBlock {
   // f(tap, row) for this thread's rows of the weights of `count` taps, a whole pass of the block at a time.
   template <class F>
   __device__ static void for_rows(int count, const F& f) {
-    const int first = threadIdx.x / kRowVectors;
+    const int first = kChannelRows ? spread(threadIdx.x / kRowVectors) : threadIdx.x / kRowVectors;
     if constexpr (kPassRows >= kTapRows) {
 #pragma unroll 4
       for (int tap = first / kTapRows; tap < count; tap += kPassRows / kTapRows) f(tap, first % kTapRows);
@@ -201,6 +201,10 @@ class TileBlock {
     }
   }
 
+  // The order of rows in which 8 threads, of 4 vectors each, meet all banks: rows 4 apart go together, at a pitch of 5 vectors.
+  __device__ static int spread(int row) { return kVectors == 4 ? (row & ~7) | (row & 1) << 2 | (row & 7) >> 1 : row; }
+  __device__ static int first_pixel() { return spread(threadIdx.x / kVectors); }
+
   // Begins the copies of a step, if there is such a step, and commits them.
   __device__ void fetch(const Step& step) {
     if (step.first < p.in_c && c.taps > 0) {
@@ -210,7 +214,7 @@ class TileBlock {
     commit_copies();
   }
   __device__ void fetch_input(const Step& step) {
-    const int vector = threadIdx.x % kVectors * 4, pixel0 = threadIdx.x / kVectors;
+    const int vector = threadIdx.x % kVectors * 4, pixel0 = first_pixel();
     const bool inside = step.first + vector < p.in_c;
     const float* from = p.in + step.first + vector;
     float* to = input_stage(step) + pixel0 * Config::kInPitch + vector;
@@ -251,25 +255,17 @@ class TileBlock {
     }
   }
 
-  // Rounds what has arrived, in place: once a value, where rounding on the way to the tensor core would be once a use. With
-  // vector copies every thread rounds what it has copied itself, which needs no barrier before.
+  // Rounds the input that has arrived, in place: once a value, where all taps meet it. Every thread rounds what it has copied itself,
+  // which needs no barrier before. The weights are rounded in registers: the passes over shared memory would cost more.
   __device__ void round(const Step& step) {
-    if (!kChannelRows && p.out_c % 4 != 0) __syncthreads();
-    if (step.tap == 0) {
-      const int pixel0 = threadIdx.x / kVectors;
-      float* at = input_stage(step) + pixel0 * Config::kInPitch + threadIdx.x % kVectors * 4;
+    if (step.tap > 0) return;
+    float* at = input_stage(step) + first_pixel() * Config::kInPitch + threadIdx.x % kVectors * 4;
 #pragma unroll 4
-      for (int pixel = pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
-        round_vector(at);
-        at += kPassPixels * Config::kInPitch;
-      }
+    for (int pixel = first_pixel(); pixel < p.tile_pixels; pixel += kPassPixels) {
+      float4* vector = reinterpret_cast<float4*>(at);
+      *vector = round_tf32(*vector);
+      at += kPassPixels * Config::kInPitch;
     }
-    float* stage = weight_stage(step) + threadIdx.x % kRowVectors * 4;
-    for_rows(taps_of(step), [&](int tap, int row) { round_vector(stage + (tap * kTapRows + row) * Config::kWeightPitch); });
-  }
-  __device__ static void round_vector(float* at) {
-    float4* vector = reinterpret_cast<float4*>(at);
-    *vector = round_tf32(*vector);
   }
 
   __device__ int lane_group() const { return warp_m() * kRows / p.rows; }
@@ -305,6 +301,8 @@ class TileBlock {
       const float2 high = *reinterpret_cast<const float2*>(at + 4 * Config::kWeightPitch);
       b[0] = low.x, b[1] = high.x, b[2] = low.y, b[3] = high.y;
     }
+#pragma unroll
+    for (float& v : b) v = round_tf32(v);
   }
 
   __device__ void multiply(const Step& step) {

@@ -1,6 +1,8 @@
 // Chooses block shapes for conv_tile.cuh and launches it. Internal to cuda/.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/conv_tile_plan.h"
 #include "cuda/status.h"
 
@@ -69,31 +71,32 @@ bool try_tiles(const TileProblem& problem, const ConvDevice& device, int least_b
   return true;
 }
 
-// The block shapes, largest first, for forward (kForward) or backward.
+// The block shapes, for forward (kForward) or backward, as measured on an H200; the last of a kind of problem takes any size.
 template <bool kForward, bool kColumn>
 bool run_tiles(const TileProblem& problem, const ConvDevice& device) {
   const int in_c = problem.plan.in_c, out_c = problem.plan.out_c, wave = device.multiprocessors;
   const int all = kMaxTaps;  // few channels: the weights of all taps at once
   if (out_c <= 16) {
-    if (in_c <= 16) {
-      return try_tiles<TileConfig<4, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 2 * wave, all) ||
-             try_tiles<TileConfig<2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0, all) ||
+    if (in_c <= 16)
+      return try_tiles<TileConfig<2, 1, 8, 1, 16, kForward, kColumn>>(problem, device, 2 * wave, 3, 1) ||
              try_tiles<TileConfig<2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
-    }
     return try_tiles<TileConfig<4, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 2 * wave, in_c <= 32 ? all : 3) ||
            try_tiles<TileConfig<2, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
   }
   if (out_c <= 32) {
-    if (in_c <= 16) {
-      return try_tiles<TileConfig<2, 2, 4, 1, 16, kForward, kColumn>>(problem, device, 0, all) ||
-             try_tiles<TileConfig<2, 2, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
-    }
-    return try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 3) ||
-           try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
+    if (in_c <= 16 || (!kForward && kColumn)) return try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
+    return try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, kColumn ? 3 : 9, 1) ||
+           try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
   }
-  return try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 2 * wave) ||
-         try_tiles<TileConfig<4, 2, 2, 2, 16, kForward, kColumn>>(problem, device, 2 * wave) ||
-         try_tiles<TileConfig<2, 1, 2, 2, 32, kForward, kColumn>>(problem, device, 0);
+  // Two blocks on a multiprocessor, one of which multiplies while the other fetches; or one with longer steps.
+  using Wide = std::conditional_t<kForward || !kColumn, TileConfig<4, 2, 4, 2, 16, kForward, kColumn>,
+                                  TileConfig<4, 4, 4, 1, 16, kForward, kColumn>>;
+  return try_tiles<Wide>(problem, device, 19 * wave / 10, 3, 2) ||
+         try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 9 * wave / 10, 9, 1) ||
+         try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 9 * wave / 10, 3, 1) ||
+         try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, 9 * wave / 10, 3, 1) ||
+         try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 9, 1) ||
+         try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
 }
 
 }  // namespace heft::cuda
