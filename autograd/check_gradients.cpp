@@ -122,7 +122,10 @@ class Checker {
     if (line.direction.empty()) {
       const std::int64_t i = line.entry;
       const double from = start_[line.parameter].reshape({-1}).slice(0, i, i + 1).item<double>();
-      parameters_[line.parameter].value().reshape({-1}).slice(0, i, i + 1).fill_(from + base + t);
+      Tensor value = parameters_[line.parameter].value();
+      Tensor moved = value.is_opaque() ? value.contiguous() : value;  // a layer may have laid it out for itself
+      moved.reshape({-1}).slice(0, i, i + 1).fill_(from + base + t);
+      if (value.is_opaque()) value.copy_(moved);
       return;
     }
     for (std::size_t k = 0; k < parameters_.size(); ++k)

@@ -55,10 +55,10 @@ class Job {
       net_->eval();
       no_grad_.emplace();
     }
+    reset_peak_memory(device_);
     run(options.warmup);
     if (!trains_ && options.graph == "on" && device_.is_cuda())
       replay_ = backend_for(images_).record([this] { logits_ = infer(); });
-    reset_peak_memory(device_);
   }
 
   // Whether steps are replayed, or why not.
@@ -76,7 +76,8 @@ class Job {
            static_cast<double>(steps);
   }
 
-  // What tensors held at once on a GPU since the warm-up; on a CPU, the most memory that the process has had.
+  // What tensors held at once on a GPU, the warm-up and the recording with them; on a CPU, the most memory that the process has
+  // had.
   double peak_mib() const {
     if (device_.is_cuda()) return static_cast<double>(memory_stats(device_).peak_bytes_in_use) / (1 << 20);
     rusage usage{};
@@ -161,7 +162,7 @@ constexpr const char* kProtocol =
     R"(Protocol: after the warm-up, one line `ready`; then, for each line on stdin that holds a number of steps, one line
   MILLISECONDS_PER_STEP PEAK_MIB
 until stdin ends. Time is wall clock over those steps, the device synchronised before and after. Peak memory: on a GPU what
-tensors held at once since the warm-up, on a CPU the process's resident set at its largest, libraries included.
+tensors held at once, from the start of the warm-up on, on a CPU the process's resident set at its largest, libraries included.
 
 train: forward, cross entropy, zero_grad, backward, the optimizer's step (momentum 0.9; ABSGD: lambda 5, gamma 0.9).
 infer: forward in evaluation mode, without a graph.

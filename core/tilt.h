@@ -86,13 +86,26 @@ struct Solution {
   bool clamped = false;
 };
 
+// On a GPU functions of their own: inlined everywhere, they are more code than its caches hold, and fetching it is what such a
+// small kernel then waits for.
+#if defined(__CUDACC__)
+#define HEFT_CALL __noinline__ inline
+#else
+#define HEFT_CALL inline
+#endif
+HEFT_HD HEFT_CALL double exp_of(double x) { return std::exp(x); }
+HEFT_HD HEFT_CALL double log_of(double x) { return std::log(x); }
+HEFT_HD HEFT_CALL double log1p_of(double x) { return std::log1p(x); }
+HEFT_HD HEFT_CALL double quotient(double a, double b) { return a / b; }
+#undef HEFT_CALL
+
 HEFT_HD inline double larger(double a, double b) { return a > b ? a : b; }
 HEFT_HD inline double smaller(double a, double b) { return a < b ? a : b; }
 HEFT_HD inline double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 HEFT_HD inline double log_add_exp(double a, double b) {
   const double high = larger(a, b), low = smaller(a, b);
-  return high == low ? high + std::log(2.0) : high + std::log1p(std::exp(low - high));
+  return high == low ? high + log_of(2.0) : high + log1p_of(exp_of(low - high));
 }
 
 // Of two parts of one batch, with n and m entries.
@@ -101,8 +114,8 @@ HEFT_HD inline LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMe
   const double max = larger(a.max, b.max), all = static_cast<double>(n + m);
   if (max == -kInfinity) return {max, 0};
   const double parts =
-      static_cast<double>(n) * std::exp(a.offset + (a.max - max)) + static_cast<double>(m) * std::exp(b.offset + (b.max - max));
-  return {max, std::log(parts / all)};
+      static_cast<double>(n) * exp_of(a.offset + (a.max - max)) + static_cast<double>(m) * exp_of(b.offset + (b.max - max));
+  return {max, log_of(parts / all)};
 }
 
 // The mean of n and m numbers from those of either.
@@ -116,16 +129,16 @@ HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* 
   if (max == -kInfinity) return {max, 0};
   double sum[1];
   team.template sums<1>(
-      n, [=](std::int64_t i, double(&out)[1]) { out[0] = std::exp(z[i] - max); }, sum);
-  return {max, std::log(sum[0] / static_cast<double>(n))};
+      n, [=](std::int64_t i, double(&out)[1]) { out[0] = exp_of(z[i] - max); }, sum);
+  return {max, log_of(sum[0] / static_cast<double>(n))};
 }
 
 // z_i + log q_i
 template <class Team>
 HEFT_HD void tilt(const Team& team, const Batch& batch, double lambda, const double* prior, double* z) {
   team.each(batch.n, [=](std::int64_t i) {
-    z[i] = within(batch.losses[i] / lambda, -kLargest, kLargest);
-    if (prior) z[i] += std::log(prior[i]);
+    z[i] = within(quotient(batch.losses[i], lambda), -kLargest, kLargest);
+    if (prior) z[i] += log_of(prior[i]);
   });
 }
 
@@ -145,7 +158,7 @@ HEFT_HD Moments moments(const Team& team, const Batch& batch, double lambda) {
   team.template sums<4>(
       batch.n,
       [=](std::int64_t i, double(&out)[4]) {
-        const double q = batch.q(i), log_e = q > 0 ? (sign * batch.losses[i] - top) / size : 0, e = q > 0 ? std::exp(log_e) : 0;
+        const double q = batch.q(i), log_e = q > 0 ? (sign * batch.losses[i] - top) / size : 0, e = q > 0 ? exp_of(log_e) : 0;
         out[0] = q, out[1] = q * e, out[2] = q * e * e, out[3] = e > 0 ? q * e * log_e : 0;
       },
       all);
@@ -161,7 +174,7 @@ HEFT_HD double effective_share_at(const Team& team, const Batch& batch, double l
 template <class Team>
 HEFT_HD double kl_at(const Team& team, const Batch& batch, double lambda) {
   const Moments m = moments(team, batch, lambda);
-  return larger(0.0, m.log_moment / m.first - std::log(m.first / m.mass));
+  return larger(0.0, m.log_moment / m.first - log_of(m.first / m.mass));
 }
 
 // The lambda of this sign whose weights have the wanted concentration, by bisection: see LambdaSolution.
@@ -172,13 +185,13 @@ HEFT_HD Solution solve(const Team& team, const Batch& batch, Target what, double
   const bool share = what == Target::effective_share;
   const double target = share ? -wanted : wanted;
   const auto at = [&](double log_size) {  // grows as |lambda| falls
-    const double lambda = sign * std::exp(log_size);
+    const double lambda = sign * exp_of(log_size);
     return share ? -effective_share_at(team, batch, lambda) : kl_at(team, batch, lambda);
   };
   const auto solution = [&](double lambda, double reached, bool clamped) {
     return Solution{lambda, share ? -reached : reached, clamped};
   };
-  double low = std::log(smallest), high = std::log(largest);
+  double low = log_of(smallest), high = log_of(largest);
   const double most = at(low), least = at(high);
   if (target > most) return solution(sign * smallest, most, true);
   if (target < least) return solution(sign * largest, least, true);
@@ -186,27 +199,27 @@ HEFT_HD Solution solve(const Team& team, const Batch& batch, Target what, double
     const double middle = (low + high) / 2;
     (at(middle) > target ? low : high) = middle;
   }
-  return solution(sign * std::exp(high), at(high), false);
+  return solution(sign * exp_of(high), at(high), false);
 }
 
 // ---- the average
 
-HEFT_HD inline double level(const Options& o, const Average& a) { return a.log_u - std::log(o.alpha); }
+HEFT_HD inline double level(const Options& o, const Average& a) { return a.log_u - log_of(o.alpha); }
 
 HEFT_HD inline double objective(const Options& o, const Average& a) {
   if (a.mass == 0) return 0;
-  return std::isinf(a.lambda) ? a.mean_loss : a.lambda * (level(o, a) - std::log(a.mean_prior));
+  return std::isinf(a.lambda) ? a.mean_loss : a.lambda * (level(o, a) - log_of(a.mean_prior));
 }
 
 HEFT_HD inline void change_lambda(const Options& o, Average& a, double lambda) {
   if (o.start != Start::official && a.mass > 0 && !std::isinf(lambda))
-    a.log_u = within(objective(o, a) / lambda, -kLargest, kLargest) + std::log(o.alpha) + std::log(a.mean_prior);
+    a.log_u = within(objective(o, a) / lambda, -kLargest, kLargest) + log_of(o.alpha) + log_of(a.mean_prior);
   a.lambda = lambda;
 }
 
 HEFT_HD inline double gamma_of(const Options& o, std::int64_t n, std::int64_t batch_size) {
   if (o.start == Start::official || n == batch_size) return o.gamma;
-  return -std::expm1(static_cast<double>(n) / static_cast<double>(batch_size) * std::log1p(-o.gamma));
+  return -std::expm1(static_cast<double>(n) / static_cast<double>(batch_size) * log1p_of(-o.gamma));
 }
 
 // What a part of a batch adds to the pool besides its z: the means of q, of what q was, and of q loss over that of q.
@@ -252,7 +265,7 @@ HEFT_HD void bound(const Team& team, const Options& o, std::int64_t n, double* z
     pool.far = false;
     return;
   }
-  const double reach = std::log(static_cast<double>(average.batch_size)) + o.clip;
+  const double reach = log_of(static_cast<double>(average.batch_size)) + o.clip;
   double middle = 0;
   if (o.gamma < 1 && average.log_u > -kInfinity) {
     middle = level(o, average);
@@ -287,7 +300,7 @@ HEFT_HD void spread(const Team& team, const Options& o, const Batch& batch, doub
   tilt(team, batch, milder, batch.prior, scratch);
   const LogMeanExp b = log_mean_exp(team, batch.n, scratch);
   const double mean = total[0] / static_cast<double>(batch.n);
-  team.each(batch.n, [=](std::int64_t i) { weights[i] = mean * std::exp((scratch[i] - b.max) - b.offset); });
+  team.each(batch.n, [=](std::int64_t i) { weights[i] = mean * exp_of((scratch[i] - b.max) - b.offset); });
 }
 
 // One batch or part of one. `average` and `pool` are those after the parts so far (of a first part a new Pool), and those after
@@ -346,10 +359,9 @@ HEFT_HD void weigh(const Team& team, const Options& o, const Batch& batch, const
   } else {
     // Everything relative to the batch's largest z, so that digits survive where z and log u are huge.
     const double rate = o.start == Start::official ? o.gamma : eta, max = pool.z.max;
-    const double offset =
-        log_add_exp(std::log1p(-rate) + (next.log_u - max), std::log(rate) + std::log(o.alpha) + pool.z.offset);
+    const double offset = log_add_exp(log1p_of(-rate) + (next.log_u - max), log_of(rate) + log_of(o.alpha) + pool.z.offset);
     next.log_u = max + offset;
-    team.each(n, [=](std::int64_t i) { weights[i] = std::exp((z[i] - max) - offset); });
+    team.each(n, [=](std::int64_t i) { weights[i] = exp_of((z[i] - max) - offset); });
     spread(team, o, batch, next.lambda, weights, scratch);
   }
   average = next;

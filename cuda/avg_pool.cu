@@ -10,6 +10,8 @@ namespace {
 // A thread an output, for small windows.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, int threads, T share, T* y) {
+  wait_for_predecessor();
+  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -35,6 +37,8 @@ __global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, 
 // A block an output pixel, for large windows: `side` threads along the channels, those below them share the window.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, int side, T share, T* y) {
+  wait_for_predecessor();
+  allow_successor();
   __shared__ T shared[V][kThreads];
   const int t = static_cast<int>(threadIdx.x), height = kThreads / side, row = t / side;
   const int channel = (static_cast<int>(blockIdx.y) * side + t % side) * V;
@@ -73,6 +77,8 @@ __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, 
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, Windows s, int threads, T share, T* dx) {
+  wait_for_predecessor();
+  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -110,11 +116,12 @@ void forward(const Tensor& x, const Pool2dGeometry& geometry, Tensor& y) {
     while (side < groups && side < 32) side *= 2;
     const unsigned tiles = static_cast<unsigned>((groups + side - 1) / side);
     if (area >= kLarge && tiles < 65536) {
-      large_kernel<T, V>
-          <<<dim3(static_cast<unsigned>(pixels), tiles), kThreads, 0, stream()>>>(px + in, s, side, share, py + out);
+      launch_overlapped(large_kernel<T, V>, dim3(static_cast<unsigned>(pixels), tiles), kThreads, 0, stream(), px + in, s, side,
+                        share, py + out);
     } else {
       const int threads = pixels * groups;
-      small_kernel<T, V><<<(threads - 1) / kThreads + 1, kThreads, 0, stream()>>>(px + in, s, threads, share, py + out);
+      launch_overlapped(small_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), px + in, s, threads, share,
+                        py + out);
     }
     launched("avg_pool2d");
   });
@@ -130,7 +137,8 @@ void backward(const Tensor& dy, const Pool2dGeometry& geometry, Tensor& dx) {
   for_each_part(from, to, [&](std::int64_t n, int images) {
     const std::int64_t in = n * from[1] * from[2] * from[3], out = n * to[1] * to[2] * to[3];
     const int threads = images * s.height * s.width * (s.channels / V);
-    gradient_kernel<T, V><<<(threads - 1) / kThreads + 1, kThreads, 0, stream()>>>(pdy + out, s, threads, share, pdx + in);
+    launch_overlapped(gradient_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), pdy + out, s, threads, share,
+                      pdx + in);
     launched("avg_pool2d");
   });
 }

@@ -25,6 +25,8 @@ struct Statistics {
 template <class T, int V>
 __global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g, T* partials, Statistics<T> result) {
   __shared__ T means[V][kBlock], squares[V][kBlock], counts[kBlock];
+  wait_for_predecessor();
+  allow_successor();
   const Place at = place<V>(g);
   const int t = static_cast<int>(threadIdx.x);
   T count = 0, mean[V] = {}, m2[V] = {};
@@ -113,6 +115,8 @@ struct Constants {
 template <class T, int V, bool residual>
 __global__ void __launch_bounds__(kThreads)
     apply_kernel(const T* x, Tiling g, Constants<T> k, const T* added, bool relu, T* y) {
+  wait_for_predecessor();
+  allow_successor();
   const Place at = place<V>(g);
   if (!at.active) return;
   const Pack<T, V> mean = load<V>(k.mean + at.channel), shift = load<V>(k.beta + at.channel);
@@ -148,17 +152,16 @@ void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fus
   const Statistics<T> result{values<T>(mean), values<T>(variance),
                              fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,
                              fusion.running_variance.defined() ? values<T>(fusion.running_variance) : nullptr, fusion.momentum};
-  statistics_kernel<T, V><<<g.grid(), kBlock, 0, stream()>>>(values<T>(x), g, values<T>(partials), result);
+  launch_overlapped(statistics_kernel<T, V>, g.grid(), kBlock, 0, stream(), values<T>(x), g, values<T>(partials), result);
   launched("batch_norm");
 }
 
 template <class T, int V>
 void apply(const Tensor& x, const Constants<T>& constants, const Tensor& residual, bool relu, Tensor& y) {
   const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), kUnroll);
-  if (residual.defined())
-    apply_kernel<T, V, true>
-        <<<g.grid(), kThreads, 0, stream()>>>(values<T>(x), g, constants, values<T>(residual), relu, values<T>(y));
-  else apply_kernel<T, V, false><<<g.grid(), kThreads, 0, stream()>>>(values<T>(x), g, constants, nullptr, relu, values<T>(y));
+  const auto kernel = residual.defined() ? apply_kernel<T, V, true> : apply_kernel<T, V, false>;
+  const T* added = residual.defined() ? values<T>(residual) : nullptr;
+  launch_overlapped(kernel, g.grid(), kThreads, 0, stream(), values<T>(x), g, constants, added, relu, values<T>(y));
   launched("batch_norm");
 }
 

@@ -7,7 +7,7 @@ namespace heft {
 namespace {
 
 struct Sizes {
-  int c, h, w, to_c, to_h, to_w, stride, before;
+  unsigned c, h, w, to_c, to_h, to_w, stride, before;
 };
 
 template <class T>
@@ -15,10 +15,10 @@ void forward(const Sizes& s, const Tensor& x, Tensor& y) {
   const T* from = cuda::values<T>(x);
   T* to = cuda::values<T>(y);
   cuda::for_each("subsample", y.numel(), [=] __device__(std::int64_t e) {
-    const auto pixel = static_cast<unsigned>(e / s.to_c);
-    const int c = static_cast<int>(e % s.to_c) - s.before;
+    const unsigned pixel = static_cast<unsigned>(e) / s.to_c;
+    const unsigned c = static_cast<unsigned>(e) - pixel * s.to_c - s.before;  // huge before the first
     const unsigned column = pixel % s.to_w, row = pixel / s.to_w % s.to_h, image = pixel / s.to_w / s.to_h;
-    to[e] = c >= 0 && c < s.c ? from[((std::int64_t{image} * s.h + row * s.stride) * s.w + column * s.stride) * s.c + c] : T(0);
+    to[e] = c < s.c ? from[((std::int64_t{image} * s.h + row * s.stride) * s.w + column * s.stride) * s.c + c] : T(0);
   });
 }
 
@@ -27,8 +27,7 @@ void backward(const Sizes& s, const Tensor& dy, Tensor& dx) {
   const T* from = cuda::values<T>(dy);
   T* to = cuda::values<T>(dx);
   cuda::for_each("subsample", dx.numel(), [=] __device__(std::int64_t e) {
-    const auto pixel = static_cast<unsigned>(e / s.c);
-    const int c = static_cast<int>(e % s.c);
+    const unsigned pixel = static_cast<unsigned>(e) / s.c, c = static_cast<unsigned>(e) - pixel * s.c;
     const unsigned column = pixel % s.w, row = pixel / s.w % s.h, image = pixel / s.w / s.h;
     to[e] = row % s.stride == 0 && column % s.stride == 0
                 ? from[((std::int64_t{image} * s.to_h + row / s.stride) * s.to_w + column / s.stride) * s.to_c + c + s.before]
@@ -37,7 +36,7 @@ void backward(const Sizes& s, const Tensor& dy, Tensor& dx) {
 }
 
 Sizes sizes(const Shape& x, const Shape& y, std::int64_t stride, std::int64_t before) {
-  const auto of = [](std::int64_t extent) { return static_cast<int>(extent); };
+  const auto of = [](std::int64_t extent) { return static_cast<unsigned>(extent); };
   return {of(x[1]), of(x[2]), of(x[3]), of(y[1]), of(y[2]), of(y[3]), of(stride), of(before)};
 }
 
@@ -45,6 +44,7 @@ Sizes sizes(const Shape& x, const Shape& y, std::int64_t stride, std::int64_t be
 
 Tensor CudaBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
   const auto kept = [stride](std::int64_t extent) { return (extent + stride - 1) / stride; };
+  cuda::check_shape(x.numel() < (std::int64_t{1} << 31), "subsample", "fewer than 2^31 elements; got " + x.shape().str());
   const Tensor input = cuda::as_channels_last(x);
   Tensor y = cuda::empty_channels_last({x.size(0), before + x.size(1) + after, kept(x.size(2)), kept(x.size(3))}, x.dtype());
   const Sizes s = sizes(x.shape(), y.shape(), stride, before);
