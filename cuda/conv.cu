@@ -64,9 +64,8 @@ Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight
   if (dx.numel() == 0) return dx;
   with_float_type(dy.dtype(), [&]<class T>(T) {
     if constexpr (std::is_same_v<T, float>)
-      if (on_tensor_cores(dy) &&
-          (conv_direct_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx)) ||
-           conv_tile_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx))))
+      if (on_tensor_cores(dy) && (conv_direct_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx)) ||
+                                  conv_tile_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx))))
         return;
     conv_plain_backward_input<T>(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx));
   });
@@ -90,8 +89,6 @@ WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tens
       };
       if constexpr (std::is_same_v<T, float>)
         if (on_tensor_cores(dy) && dy.numel() > 0 && dw.numel() > 0) {
-          if (const ConvWeightPlan plan = conv_direct_weight_plan(s, device); plan.floats > 0)
-            return run(plan, conv_direct_backward_weight);
           if (const ConvWeightPlan plan = conv_tile_weight_plan(s, device); plan.floats > 0)
             return run(plan, conv_tile_backward_weight);
           if (const ConvWeightPlan plan = conv_thin_weight_plan(s, device); plan.floats > 0)

@@ -24,7 +24,8 @@ struct WeightConfig {
 };
 
 template <class Config>
-__global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::kThreads) conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
+__global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::kThreads)
+    conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
   using Block = typename Config::Block;
   constexpr int kRows = Config::kRows, kTaps = Config::kTaps, kXVectors = kInChannels / 4;
   constexpr int kPassPixels = Block::kThreads / kXVectors;
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
 #pragma unroll 4
     for (int pixel = x_pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
       const TilePlace at = block.x_places()[pixel];
-      copy_async_16(to, from + std::int64_t{at.offset} * p.in_c, inside && limits.hold(at.packed));
+      copy_async_16(to, from + at.offset, inside && limits.hold(at.packed));
       to += kPassPixels * kXPitch;
     }
     next.advance(p);
@@ -153,7 +154,7 @@ template <class Config>
 void launch_weight(const WeightRun& run, cudaStream_t stream) {
   static const bool raised = [] {
     HEFT_CUDA(cudaFuncSetAttribute(conv_weight_kernel<Config>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(kSharedLimit)));
+                                   static_cast<int>(shared_limit())));
     return true;
   }();
   static_cast<void>(raised);
@@ -166,22 +167,26 @@ WeightRun fit_weight(const TileProblem& problem, const ConvDevice& device) {
   const TilePlan& f = problem.plan;
   const int in_tiles = ceil_div(f.in_c, kInChannels), out_tiles = ceil_div(f.out_c, Config::Block::kOut);
   const int tap_groups = ceil_div(f.weight_taps, Config::kTaps);
+  const int blocks_per_split = in_tiles * tap_groups * out_tiles;
   WeightRun run;
-  run.plan = cut_into_strips(problem, Config::Block::kStripCount, Config::kRows, in_tiles * tap_groups * out_tiles,
-                             2 * device.multiprocessors);
-  run.grid = dim3(static_cast<unsigned>(run.plan.splits), static_cast<unsigned>(in_tiles * tap_groups),
-                  static_cast<unsigned>(out_tiles));
+  run.plan = cut_into_strips(problem, Config::Block::kStripCount, Config::kRows, blocks_per_split, 1);
   for (run.stages = 2; run.stages > 0; --run.stages) {
     run.shared = Config::shared_bytes(run.plan, run.stages);
-    if (run.shared <= kSharedLimit) break;
+    if (run.shared <= shared_limit()) break;
   }
+  // As many splits as blocks run at a time.
+  const int resident = run.shared <= shared_limit() / 2 - 1024 ? 2 : 1;
+  run.plan =
+      cut_into_strips(problem, Config::Block::kStripCount, Config::kRows, blocks_per_split, resident * device.multiprocessors);
+  run.grid = dim3(static_cast<unsigned>(run.plan.splits), static_cast<unsigned>(in_tiles * tap_groups),
+                  static_cast<unsigned>(out_tiles));
   if (run.stages > 0) run.launch = launch_weight<Config>;
   return run;
 }
 
 template <int kRows, int kTaps, bool kColumn>
 WeightRun fit_out(const TileProblem& problem, const ConvDevice& device) {
-  if (problem.plan.out_c <= 16) return fit_weight<WeightConfig<1, 4, kRows, kTaps, kColumn>>(problem, device);
+  if (problem.plan.out_c <= 16) return fit_weight<WeightConfig<1, 8, kRows, kTaps, kColumn>>(problem, device);
   if (problem.plan.out_c <= 32) return fit_weight<WeightConfig<2, 4, kRows, kTaps, kColumn>>(problem, device);
   return fit_weight<WeightConfig<4, 2, kRows, kTaps, kColumn>>(problem, device);
 }

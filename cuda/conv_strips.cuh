@@ -47,7 +47,7 @@ struct StripPlan {
   }
 };
 
-// A pixel of a tile: how far it lies from the tile's first, in pixels of the image, and where, for TileLimits.
+// A pixel of a tile: how far it lies from the tile's first, in floats, and where, for TileLimits.
 struct TilePlace {
   int offset, packed;
 };
@@ -167,13 +167,13 @@ class StripBlock {
   __device__ void find_places() {
     for (int k = threadIdx.x; k < kDyPixels; k += kThreads) {
       const int3 at = p.output(k / (kRows * 8), k / 8 % kRows, k % 8);
-      places[k] = {(at.x * p.out_h + at.y) * p.out_w + at.z, pack_place(at.x, at.y, at.z)};
+      places[k] = {((at.x * p.out_h + at.y) * p.out_w + at.z) * p.out_c, pack_place(at.x, at.y, at.z)};
     }
     for (int k = threadIdx.x; k < p.tile_pixels; k += kThreads) {
       const int row = p.by_row_pitch.quotient(k), within = p.by_row_pitch.rest(k, row), n = p.by_tile_h.quotient(row);
       const int y = p.by_tile_h.rest(row, n), phase = p.by_phase_cols.quotient(within);
       const int x = p.by_phase_cols.rest(within, phase) * p.step_w + phase;
-      places[kDyPixels + k] = {(n * p.in_h + y * p.load_h) * p.in_w + x * p.load_w, pack_place(n, y, x)};
+      places[kDyPixels + k] = {((n * p.in_h + y * p.load_h) * p.in_w + x * p.load_w) * p.in_c, pack_place(n, y, x)};
     }
   }
   __device__ const TilePlace* x_places() const { return places + kDyPixels; }
@@ -187,15 +187,14 @@ class StripBlock {
 #pragma unroll 4
       for (int pixel = pixel0; pixel < kDyPixels; pixel += kThreads / kVectors) {
         const TilePlace at = places[pixel];
-        copy_async_16(dy + pixel * kDyPitch + vector, from + std::int64_t{at.offset} * p.out_c,
-                      inside && limits.hold(at.packed));
+        copy_async_16(dy + pixel * kDyPitch + vector, from + at.offset, inside && limits.hold(at.packed));
       }
     } else {
       const float* from = p.dy + tile.dy_pixel(p) * p.out_c + out0;
 #pragma unroll 4
       for (int k = threadIdx.x; k < kDyPixels * kOut; k += kThreads) {
         const TilePlace at = places[k / kOut];
-        copy_async_4(dy + k / kOut * kDyPitch + k % kOut, from + std::int64_t{at.offset} * p.out_c + k % kOut,
+        copy_async_4(dy + k / kOut * kDyPitch + k % kOut, from + at.offset + k % kOut,
                      out0 + k % kOut < p.out_c && limits.hold(at.packed));
       }
     }

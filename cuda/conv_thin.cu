@@ -99,10 +99,10 @@ bool launch_thin(TileProblem problem, cudaStream_t stream) {
   const int padded = (p.weight_taps * p.in_c + 7) / 8 * 8;
   const std::size_t shared =
       sizeof(float) * (padded + std::size_t{16} * kPairs * (padded + 4) + std::size_t{1} * p.tile_pixels * p.in_c);
-  if (shared > kSharedLimit || image_tiles(p) >= 65536) return false;
+  if (shared > shared_limit() || image_tiles(p) >= 65536) return false;
   static const bool raised = [] {
     HEFT_CUDA(cudaFuncSetAttribute(conv_thin_kernel<kRows, kPairs>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(kSharedLimit)));
+                                   static_cast<int>(shared_limit())));
     return true;
   }();
   static_cast<void>(raised);

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
     for (int k = threadIdx.x; k < x_floats; k += Block::kThreads) {
       const int pixel = p.by_in_c.quotient(k);
       const TilePlace at = block.x_places()[pixel];
-      copy_async_4(x + k, from + std::int64_t{at.offset} * p.in_c + p.by_in_c.rest(k, pixel), limits.hold(at.packed));
+      copy_async_4(x + k, from + at.offset + p.by_in_c.rest(k, pixel), limits.hold(at.packed));
     }
     next.advance(p);
     commit_copies();
@@ -66,7 +66,8 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
       block.load_dy(a, dy, row);
 #pragma unroll
       for (int column = 0; column < kColumns; ++column)
-        mma_tf32(sums[column], a, round_tf32(low[row * x_row + offsets[column]]), round_tf32(high[row * x_row + offsets[column]]));
+        mma_tf32(sums[column], a, round_tf32(low[row * x_row + offsets[column]]),
+                 round_tf32(high[row * x_row + offsets[column]]));
     }
     stage = other;
   }
@@ -98,7 +99,7 @@ template <int kOutTiles, int kColumns>
 void launch_thin(const ThinRun& run, cudaStream_t stream) {
   static const bool raised = [] {
     HEFT_CUDA(cudaFuncSetAttribute(conv_thin_weight_kernel<kOutTiles, kColumns>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(kSharedLimit)));
+                                   static_cast<int>(shared_limit())));
     return true;
   }();
   static_cast<void>(raised);
@@ -117,7 +118,7 @@ ThinRun fit_thin(const TileProblem& problem, const ConvDevice& device) {
   const std::size_t x_floats = static_cast<std::size_t>((run.plan.tile_pixels * f.in_c + 3) / 4 * 4);
   run.shared = sizeof(float) * (Block::place_floats(run.plan.tile_pixels) +
                                 std::max(2 * (Block::kDyFloats + x_floats), Block::adding_floats(kColumns * 4)));
-  if (run.shared <= kSharedLimit) run.launch = launch_thin<kOutTiles, kColumns>;
+  if (run.shared <= shared_limit()) run.launch = launch_thin<kOutTiles, kColumns>;
   return run;
 }
 

@@ -255,8 +255,8 @@ class TileBlock {
     }
   }
 
-  // Rounds the input that has arrived, in place: once a value, where all taps meet it. Every thread rounds what it has copied itself,
-  // which needs no barrier before. The weights are rounded in registers: the passes over shared memory would cost more.
+  // Rounds the input that has arrived, in place: once a value, where all taps meet it. Every thread rounds what it has copied
+  // itself, which needs no barrier before. The weights are rounded in registers: the passes over shared memory would cost more.
   __device__ void round(const Step& step) {
     if (step.tap > 0) return;
     float* at = input_stage(step) + first_pixel() * Config::kInPitch + threadIdx.x % kVectors * 4;

@@ -8,7 +8,15 @@
 
 namespace heft::cuda {
 
-constexpr std::size_t kSharedLimit = 227 * 1024;  // of a block, on compute capability 9.0
+// Bytes of shared memory that a block may have.
+inline std::size_t shared_limit() {
+  static const std::size_t bytes = [] {
+    int value = 0;
+    HEFT_CUDA(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+    return static_cast<std::size_t>(value);
+  }();
+  return bytes;
+}
 
 inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
@@ -22,7 +30,7 @@ struct TileFit {
 
 // Lays the problem out for blocks of Config's shape; `ahead`: pipeline steps that are fetched while one is computed.
 template <class Config>
-TileFit fit_tiles(TileProblem problem, std::size_t shared_limit, int group_taps, int ahead) {
+TileFit fit_tiles(TileProblem problem, std::size_t limit, int group_taps, int ahead) {
   cut_into_tiles(problem, Config::kWarpsM * Config::kRows, Config::kRows);
   TilePlan& p = problem.plan;
   int most_taps = 1, least_taps = kMaxTaps;
@@ -43,7 +51,7 @@ TileFit fit_tiles(TileProblem problem, std::size_t shared_limit, int group_taps,
   fit.plan = p;
   fit.shared = Config::shared_bytes(p);
   fit.blocks = p.tiles_h * p.tiles_w * image_tiles(p) * p.channel_tiles * problem.classes;
-  fit.fits = fit.shared <= shared_limit && image_tiles(p) < 65536 && p.channel_tiles * problem.classes < 65536;
+  fit.fits = fit.shared <= limit && image_tiles(p) < 65536 && p.channel_tiles * problem.classes < 65536;
   return fit;
 }
 
@@ -51,7 +59,7 @@ template <class Config>
 void launch_tiles(const TileProblem& problem, const TileFit& fit, cudaStream_t stream) {
   static const bool raised = [] {
     HEFT_CUDA(cudaFuncSetAttribute(conv_tile_kernel<Config>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(kSharedLimit)));
+                                   static_cast<int>(shared_limit())));
     return true;
   }();
   static_cast<void>(raised);
@@ -64,8 +72,8 @@ void launch_tiles(const TileProblem& problem, const TileFit& fit, cudaStream_t s
 // With Config's block shape if it makes at least `least_blocks`: false, and nothing launched, otherwise.
 template <class Config>
 bool try_tiles(const TileProblem& problem, const ConvDevice& device, int least_blocks, int group_taps = 3, int ahead = 2) {
-  TileFit fit = fit_tiles<Config>(problem, kSharedLimit, group_taps, ahead);
-  if (!fit.fits && ahead > 1) fit = fit_tiles<Config>(problem, kSharedLimit, group_taps, 1);
+  TileFit fit = fit_tiles<Config>(problem, shared_limit(), group_taps, ahead);
+  if (!fit.fits && ahead > 1) fit = fit_tiles<Config>(problem, shared_limit(), group_taps, 1);
   if (!fit.fits || fit.blocks < least_blocks) return false;
   launch_tiles<Config>(problem, fit, device.stream);
   return true;
@@ -84,18 +92,32 @@ bool run_tiles(const TileProblem& problem, const ConvDevice& device) {
            try_tiles<TileConfig<2, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
   }
   if (out_c <= 32) {
-    if (in_c <= 16 || (!kForward && kColumn)) return try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
-    return try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, kColumn ? 3 : 9, 1) ||
-           try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
+    if (in_c > 16 && kColumn && kForward && try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0, 3, 1))
+      return true;
+    if (in_c > 16 && !kColumn && try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, 9, 1))
+      return true;
+    return try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
   }
-  // Two blocks on a multiprocessor, one of which multiplies while the other fetches; or one with longer steps.
-  using Wide = std::conditional_t<kForward || !kColumn, TileConfig<4, 2, 4, 2, 16, kForward, kColumn>,
-                                  TileConfig<4, 4, 4, 1, 16, kForward, kColumn>>;
-  return try_tiles<Wide>(problem, device, 19 * wave / 10, 3, 2) ||
-         try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 9 * wave / 10, 9, 1) ||
-         try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, 9 * wave / 10, 3, 1) ||
-         try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, 9 * wave / 10, 3, 1) ||
-         try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 9, 1) ||
+  // With two blocks on a multiprocessor one multiplies while the other fetches; where there are not enough, longer steps.
+  const int twice = 19 * wave / 10, once = 9 * wave / 10;
+  if constexpr (kColumn) {
+    using Wide = std::conditional_t<kForward, TileConfig<4, 2, 4, 2, 16, kForward, kColumn>,
+                                    TileConfig<4, 4, 4, 1, 16, kForward, kColumn>>;
+    if (try_tiles<Wide>(problem, device, twice, 3, 2) ||
+        try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
+        try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
+        try_tiles<TileConfig<2, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
+        try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1))
+      return true;
+  } else if constexpr (kForward) {
+    if (try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
+        try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 3, 1) ||
+        try_tiles<TileConfig<2, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1))
+      return true;
+  } else {
+    if (try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1)) return true;
+  }
+  return try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 9, 1) ||
          try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
 }
 

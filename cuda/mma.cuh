@@ -5,11 +5,10 @@
 
 namespace heft::cuda {
 
-// To TF32's 11 significant bits, halves away from zero. The bits that the tensor core drops are left as they come; infinities
-// and NaN stay what they are.
-__device__ inline float round_tf32(float x) {
-  return fabsf(x) < __int_as_float(0x7f800000) ? __int_as_float(__float_as_int(x) + 0x1000) : x;
-}
+// To TF32's 11 significant bits: the nearest such number, or, in one case of 8000 (a mantissa within 2^-12 of 2), the other
+// neighbour. Two multiply-adds, where cvt.rna.tf32 is three slower instructions: 8193 x has 13 bits fewer to spare for x, and
+// 8192 x is exact. Of infinities, and from 4e34 on, nothing finite comes; NaN stays NaN.
+__device__ inline float round_tf32(float x) { return fmaf(x, -8192.f, fmaf(x, 8192.f, x)); }
 __device__ inline float4 round_tf32(float4 v) {
   return make_float4(round_tf32(v.x), round_tf32(v.y), round_tf32(v.z), round_tf32(v.w));
 }

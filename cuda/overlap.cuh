@@ -7,7 +7,6 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
-#include <cstdlib>
 
 #include "cuda/status.h"
 
@@ -27,14 +26,18 @@ __device__ inline void allow_successor() {
 template <class... Parameters, class... Arguments>
 void launch_overlapped(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
                        const Arguments&... arguments) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared, config.stream = stream;
+  // Code for older GPUs waits for nothing, so it may not begin early.
+  static const bool waits = [kernel] {
+    cudaFuncAttributes attributes{};
+    HEFT_CUDA(cudaFuncGetAttributes(&attributes, kernel));
+    return attributes.ptxVersion >= 90;
+  }();
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute, config.numAttrs = 1;
-  static const bool off = std::getenv("NO_PDL") != nullptr;
-  if (off) config.numAttrs = 0;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared, config.stream = stream;
+  config.attrs = &attribute, config.numAttrs = waits ? 1 : 0;
   HEFT_CUDA(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
