@@ -10,8 +10,6 @@ namespace {
 // A thread an output, for small windows.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, int threads, T share, T* y) {
-  wait_for_predecessor();
-  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -37,8 +35,6 @@ __global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, 
 // A block an output pixel, for large windows: `side` threads along the channels, those below them share the window.
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, int side, T share, T* y) {
-  wait_for_predecessor();
-  allow_successor();
   __shared__ T shared[V][kThreads];
   const int t = static_cast<int>(threadIdx.x), height = kThreads / side, row = t / side;
   const int channel = (static_cast<int>(blockIdx.y) * side + t % side) * V;
@@ -77,8 +73,6 @@ __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, 
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, Windows s, int threads, T share, T* dx) {
-  wait_for_predecessor();
-  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -116,12 +110,11 @@ void forward(const Tensor& x, const Pool2dGeometry& geometry, Tensor& y) {
     while (side < groups && side < 32) side *= 2;
     const unsigned tiles = static_cast<unsigned>((groups + side - 1) / side);
     if (area >= kLarge && tiles < 65536) {
-      launch_overlapped(large_kernel<T, V>, dim3(static_cast<unsigned>(pixels), tiles), kThreads, 0, stream(), px + in, s, side,
-                        share, py + out);
+      launch(large_kernel<T, V>, dim3(static_cast<unsigned>(pixels), tiles), kThreads, 0, stream(), px + in, s, side, share,
+             py + out);
     } else {
       const int threads = pixels * groups;
-      launch_overlapped(small_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), px + in, s, threads, share,
-                        py + out);
+      launch(small_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), px + in, s, threads, share, py + out);
     }
     launched("avg_pool2d");
   });
@@ -137,8 +130,7 @@ void backward(const Tensor& dy, const Pool2dGeometry& geometry, Tensor& dx) {
   for_each_part(from, to, [&](std::int64_t n, int images) {
     const std::int64_t in = n * from[1] * from[2] * from[3], out = n * to[1] * to[2] * to[3];
     const int threads = images * s.height * s.width * (s.channels / V);
-    launch_overlapped(gradient_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), pdy + out, s, threads, share,
-                      pdx + in);
+    launch(gradient_kernel<T, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), pdy + out, s, threads, share, pdx + in);
     launched("avg_pool2d");
   });
 }

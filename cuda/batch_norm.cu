@@ -25,8 +25,6 @@ struct Statistics {
 template <class T, int V>
 __global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g, T* partials, Statistics<T> result) {
   __shared__ T means[V][kBlock], squares[V][kBlock], counts[kBlock];
-  wait_for_predecessor();
-  allow_successor();
   const Place at = place<V>(g);
   const int t = static_cast<int>(threadIdx.x);
   T count = 0, mean[V] = {}, m2[V] = {};
@@ -115,8 +113,6 @@ struct Constants {
 template <class T, int V, bool residual>
 __global__ void __launch_bounds__(kThreads)
     apply_kernel(const T* x, Tiling g, Constants<T> k, const T* added, bool relu, T* y) {
-  wait_for_predecessor();
-  allow_successor();
   const Place at = place<V>(g);
   if (!at.active) return;
   const Pack<T, V> mean = load<V>(k.mean + at.channel), shift = load<V>(k.beta + at.channel);
@@ -152,7 +148,7 @@ void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fus
   const Statistics<T> result{values<T>(mean), values<T>(variance),
                              fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,
                              fusion.running_variance.defined() ? values<T>(fusion.running_variance) : nullptr, fusion.momentum};
-  launch_overlapped(statistics_kernel<T, V>, g.grid(), kBlock, 0, stream(), values<T>(x), g, values<T>(partials), result);
+  launch(statistics_kernel<T, V>, g.grid(), kBlock, 0, stream(), values<T>(x), g, values<T>(partials), result);
   launched("batch_norm");
 }
 
@@ -161,7 +157,7 @@ void apply(const Tensor& x, const Constants<T>& constants, const Tensor& residua
   const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), kUnroll);
   const auto kernel = residual.defined() ? apply_kernel<T, V, true> : apply_kernel<T, V, false>;
   const T* added = residual.defined() ? values<T>(residual) : nullptr;
-  launch_overlapped(kernel, g.grid(), kThreads, 0, stream(), values<T>(x), g, constants, added, relu, values<T>(y));
+  launch(kernel, g.grid(), kThreads, 0, stream(), values<T>(x), g, constants, added, relu, values<T>(y));
   launched("batch_norm");
 }
 

@@ -22,8 +22,6 @@ struct Inputs {
 template <class T, int V, bool relu>
 __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T* behind, T* partials, T* dgamma, T* dbeta) {
   __shared__ T shared[2][V][kBlock];
-  wait_for_predecessor();
-  allow_successor();
   const Place at = place<V>(t);
   T sum[V] = {}, product[V] = {};
   Pack<T, V> mean = {};
@@ -85,8 +83,6 @@ __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T*
 // dx = scale (g - sum(g) / rows - x^ sum(g x^) / rows), x^ the normalised x.
 template <class T, int V, bool relu>
 __global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t, const T* dgamma, const T* dbeta, T* dx) {
-  wait_for_predecessor();
-  allow_successor();
   const Place at = place<V>(t);
   if (!at.active) return;
   const T per_row = T(1) / static_cast<T>(t.rows);
@@ -127,15 +123,15 @@ void run(Inputs<T> in, const Shape& shape, Tensor& behind, BatchNormGradients& r
   const Tiling g = tiling("batch_norm", shape, V, kBlock, multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, result.gamma.dtype(), Device::cuda());
   T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta), *kept = behind.defined() ? values<T>(behind) : nullptr;
-  launch_overlapped(sums_kernel<T, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
+  launch(sums_kernel<T, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
   launched("batch_norm");
   const Tiling wide = tiling("batch_norm", shape, V, kThreads, 16 * multiprocessors(), kUnroll);
   T* dx = values<T>(result.input);
   if (relu && kept != nullptr) {  // what the first kernel has left saves reading y again
     in.dy = kept;
-    launch_overlapped(input_kernel<T, V, false>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
+    launch(input_kernel<T, V, false>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
   } else {
-    launch_overlapped(input_kernel<T, V, relu>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
+    launch(input_kernel<T, V, relu>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
   }
   launched("batch_norm");
 }

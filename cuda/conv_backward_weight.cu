@@ -40,8 +40,6 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
 
   block.find_places();
   __syncthreads();
-  wait_for_predecessor();
-  allow_successor();
 
   // Pixels 2 apart go together: 8 threads, of 4 vectors each, meet all banks.
   const int x_vector = threadIdx.x % kXVectors * 4, x_order = threadIdx.x / kXVectors;
@@ -158,8 +156,7 @@ void launch_weight(const WeightRun& run, cudaStream_t stream) {
     return true;
   }();
   static_cast<void>(raised);
-  launch_overlapped(conv_weight_kernel<Config>, run.grid, dim3(Config::Block::kThreads), run.shared, stream, run.plan,
-                    run.stages);
+  launch(conv_weight_kernel<Config>, run.grid, dim3(Config::Block::kThreads), run.shared, stream, run.plan, run.stages);
 }
 
 template <class Config>

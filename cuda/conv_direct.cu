@@ -59,8 +59,6 @@ __global__ void __launch_bounds__(32 * kDirectWarps, 2) conv_direct_kernel(const
       if (s == 2) from[half] += in_row;
     }
   };
-  wait_for_predecessor();
-  allow_successor();
 #pragma unroll
   for (int k = 0; k < 9; ++k) load(k / 3, k / 3, k % 3);
   for (int k = threadIdx.x; k < kFragments * 32; k += 32 * kDirectWarps) {
@@ -137,7 +135,7 @@ void launch_direct(DirectPlan p, const ConvDevice& device) {
   p.strips = groups * p.strips_w * p.strips_h;
   p.by_strips_w = FastDivide(p.strips_w), p.by_strips_h = FastDivide(p.strips_h);
   const dim3 grid(static_cast<unsigned>(ceil_div(p.strips, kDirectWarps)), static_cast<unsigned>(channel_tiles));
-  launch_overlapped(conv_direct_kernel, grid, dim3(32 * kDirectWarps), 0, device.stream, p);
+  launch(conv_direct_kernel, grid, dim3(32 * kDirectWarps), 0, device.stream, p);
 }
 
 }  // namespace

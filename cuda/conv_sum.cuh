@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cuda/overlap.cuh"
+#include "cuda/kernel.cuh"
 
 namespace heft::cuda {
 
@@ -15,8 +15,6 @@ __global__ void __launch_bounds__(kLanes* kParts)
   __shared__ T parts[kParts][kLanes];
   const std::int64_t count = weights + biases, at = std::int64_t{blockIdx.x} * kLanes + threadIdx.x;
   T sum = 0;
-  wait_for_predecessor();
-  allow_successor();
   if (at < count) {
 #pragma unroll 8
     for (int split = threadIdx.y; split < splits; split += kParts) sum += partials[split * count + at];
@@ -36,8 +34,8 @@ template <int kLanes, int kParts, class T>
 void launch_conv_sum(cudaStream_t stream, const T* partials, int splits, std::int64_t weights, std::int64_t biases, T* dweight,
                      T* dbias) {
   const auto blocks = static_cast<unsigned>((weights + biases + kLanes - 1) / kLanes);
-  launch_overlapped(conv_sum_kernel<T, kLanes, kParts>, dim3(blocks), dim3(kLanes, kParts), 0, stream, partials, splits,
-                    weights, biases, dweight, dbias);
+  launch(conv_sum_kernel<T, kLanes, kParts>, dim3(blocks), dim3(kLanes, kParts), 0, stream, partials, splits, weights, biases,
+         dweight, dbias);
 }
 
 template <class T>

@@ -26,8 +26,6 @@ __global__ void __launch_bounds__(kThreads)
 
   for (int k = thread; k < padded; k += kThreads)
     offsets[k] = k < depth ? p.taps[by_in_c.quotient(k)].offset * p.in_c + by_in_c.rest(k, by_in_c.quotient(k)) : 0;
-  wait_for_predecessor();
-  allow_successor();
   // Rows in the order of conv_tile.cuh: a thread ends with four output channels in a row.
   for (int k = thread; k < kChannels * padded; k += kThreads) {
     const int row = by_padded.quotient(k), at = by_padded.rest(k, row), o = channel + row / 16 * 16 + row % 8 * 2 + row / 8 % 2;
@@ -108,8 +106,7 @@ bool launch_thin(TileProblem problem, cudaStream_t stream) {
   static_cast<void>(raised);
   const dim3 grid(static_cast<unsigned>(p.tiles_h * p.tiles_w), static_cast<unsigned>(image_tiles(p)),
                   static_cast<unsigned>(ceil_div(p.out_c, 16 * kPairs)));
-  launch_overlapped(conv_thin_kernel<kRows, kPairs>, grid, dim3(kThreads), shared, stream, p, FastDivide(p.in_c),
-                    FastDivide(padded));
+  launch(conv_thin_kernel<kRows, kPairs>, grid, dim3(kThreads), shared, stream, p, FastDivide(p.in_c), FastDivide(padded));
   return true;
 }
 

@@ -30,8 +30,6 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
     offsets[column] = at < depth ? p.offsets[tap] * p.in_c + p.by_in_c.rest(at, tap) : 0;
   }
   __syncthreads();
-  wait_for_predecessor();
-  allow_successor();
 
   StripTile next(p, share.first);
   const auto fetch = [&](float* stage) {
@@ -103,8 +101,7 @@ void launch_thin(const ThinRun& run, cudaStream_t stream) {
     return true;
   }();
   static_cast<void>(raised);
-  launch_overlapped(conv_thin_weight_kernel<kOutTiles, kColumns>, run.grid, dim3(32 * kOutTiles * kStrips), run.shared, stream,
-                    run.plan);
+  launch(conv_thin_weight_kernel<kOutTiles, kColumns>, run.grid, dim3(32 * kOutTiles * kStrips), run.shared, stream, run.plan);
 }
 
 template <int kOutTiles, int kColumns>

@@ -9,7 +9,6 @@
 
 #include "cuda/conv.h"
 #include "cuda/mma.cuh"
-#include "cuda/overlap.cuh"
 
 namespace heft::cuda {
 
@@ -119,8 +118,6 @@ class TileBlock {
   __device__ void run() {
     find_sources();
     __syncthreads();
-    wait_for_predecessor();
-    allow_successor();
     const int ahead = p.weight_stages - 1;
     Step next, now;
     for (int k = 0; k < max(ahead, 1); ++k) {

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "cuda/conv_tile_plan.h"
+#include "cuda/kernel.cuh"
 #include "cuda/status.h"
 
 namespace heft::cuda {
@@ -66,7 +67,7 @@ void launch_tiles(const TileProblem& problem, const TileFit& fit, cudaStream_t s
   const TilePlan& p = fit.plan;
   const dim3 grid(static_cast<unsigned>(p.tiles_h * p.tiles_w), static_cast<unsigned>(image_tiles(p)),
                   static_cast<unsigned>(p.channel_tiles * problem.classes));
-  launch_overlapped(conv_tile_kernel<Config>, grid, dim3(Config::kThreads), fit.shared, stream, fit.plan);
+  launch(conv_tile_kernel<Config>, grid, dim3(Config::kThreads), fit.shared, stream, fit.plan);
 }
 
 // With Config's block shape if it makes at least `least_blocks`: false, and nothing launched, otherwise.

@@ -14,8 +14,6 @@ constexpr double kLowest = -1e30;  // of a logit less the largest
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(const T* logits, const std::int64_t* labels, std::int64_t rows, std::int64_t classes, T* losses, T* saved) {
-  wait_for_predecessor();
-  allow_successor();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t warps = std::int64_t{gridDim.x} * blockDim.x / 32;
   for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / 32; row < rows; row += warps) {
@@ -46,8 +44,6 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     gradient_kernel(const T* saved, const std::int64_t* labels, const T* dlosses, std::int64_t n, std::int64_t classes, T* dx) {
-  wait_for_predecessor();
-  allow_successor();
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += std::int64_t{gridDim.x} * blockDim.x) {
     const std::int64_t row = i / classes, k = i % classes, label = labels[row];
     if (label < 0 || label >= classes) {
@@ -71,8 +67,8 @@ CrossEntropyResult CudaBackend::cross_entropy(const Tensor& logits, const Tensor
     using namespace cuda;
     const std::int64_t* at = values<std::int64_t>(labels);
     constexpr int kSmall = 128;  // threads a block, so that a small batch has more than a few of them
-    launch_overlapped(forward_kernel<T>, blocks_for(32 * rows, 1, kSmall), kSmall, 0, stream(), values<T>(logits), at, rows,
-                      classes, values<T>(result.losses), values<T>(result.saved));
+    launch(forward_kernel<T>, blocks_for(32 * rows, 1, kSmall), kSmall, 0, stream(), values<T>(logits), at, rows, classes,
+           values<T>(result.losses), values<T>(result.saved));
   });
   cuda::launched("cross_entropy");
   return result;
@@ -84,8 +80,8 @@ Tensor CudaBackend::cross_entropy_backward(const Tensor& saved, const Tensor& la
   dispatch_float("cross_entropy", saved.dtype(), [&]<class T>() {
     using namespace cuda;
     const std::int64_t* at = values<std::int64_t>(labels);
-    launch_overlapped(gradient_kernel<T>, blocks_for(dx.numel()), kThreads, 0, stream(), values<T>(saved), at,
-                      values<T>(dlosses), dx.numel(), saved.size(1), values<T>(dx));
+    launch(gradient_kernel<T>, blocks_for(dx.numel()), kThreads, 0, stream(), values<T>(saved), at, values<T>(dlosses),
+           dx.numel(), saved.size(1), values<T>(dx));
   });
   cuda::launched("cross_entropy");
   return dx;

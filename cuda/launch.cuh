@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/tensor.h"
-#include "cuda/overlap.cuh"
+#include "cuda/kernel.cuh"
 #include "cuda/status.h"
 #include "cuda/stream.h"
 
@@ -22,15 +22,13 @@ inline unsigned blocks_for(std::int64_t n, int each = 1, int threads = kThreads)
 // Calls f(i) for every i in [0, n), one thread each.
 template <class F>
 __global__ void each_kernel(std::int64_t n, F f) {
-  wait_for_predecessor();
-  allow_successor();
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += std::int64_t{gridDim.x} * blockDim.x)
     f(i);
 }
 template <class F>
 void for_each(const char* op, std::int64_t n, const F& f) {
   if (n == 0) return;
-  launch_overlapped(each_kernel<F>, blocks_for(n), kThreads, 0, stream(), n, f);
+  launch(each_kernel<F>, blocks_for(n), kThreads, 0, stream(), n, f);
   launched(op);
 }
 

@@ -27,8 +27,6 @@ constexpr int kTile = 32, kRows = 8;
 // `images` matrices of (rows, columns) -> (columns, rows), through a tile of shared memory so that both sides move in runs.
 template <class T>
 __global__ void transpose_kernel(const T* from, T* to, std::int64_t rows, std::int64_t columns) {
-  wait_for_predecessor();
-  allow_successor();
   __shared__ T tile[kTile][kTile + 1];
   const std::int64_t image = blockIdx.z, size = rows * columns;
   for (std::int64_t top = std::int64_t{blockIdx.y} * kTile; top < rows; top += std::int64_t{gridDim.y} * kTile) {
@@ -49,8 +47,6 @@ constexpr int kMostShort = 8;
 
 template <class T>
 __global__ void short_rows_kernel(const T* from, T* to, std::int64_t total, int rows, std::int64_t columns) {
-  wait_for_predecessor();
-  allow_successor();
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= total) return;
   const std::int64_t image = i / columns, column = i - image * columns;
@@ -73,8 +69,8 @@ void transpose(const Tensor& from, Tensor& to, std::int64_t images, std::int64_t
   const std::int64_t pixels = images * columns, blocks = (pixels + kThreads - 1) / kThreads;
   if (rows <= kMostShort && blocks < (std::int64_t{1} << 31)) {
     dispatch_all(from.dtype(), [&]<class T>() {
-      launch_overlapped(short_rows_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0, stream(), values<T>(from),
-                        values<T>(to), pixels, static_cast<int>(rows), columns);
+      launch(short_rows_kernel<T>, static_cast<unsigned>(blocks), kThreads, 0, stream(), values<T>(from), values<T>(to), pixels,
+             static_cast<int>(rows), columns);
     });
     launched("to_layout");
     return;
@@ -86,8 +82,8 @@ void transpose(const Tensor& from, Tensor& to, std::int64_t images, std::int64_t
       const dim3 grid(tiles(columns), std::min<unsigned>(tiles(rows), kMost),
                       static_cast<unsigned>(std::min(images - first, kMost)));
       const std::int64_t skip = first * rows * columns;
-      launch_overlapped(transpose_kernel<T>, grid, dim3(kTile, kRows), 0, stream(), values<T>(from) + skip,
-                        values<T>(to) + skip, rows, columns);
+      launch(transpose_kernel<T>, grid, dim3(kTile, kRows), 0, stream(), values<T>(from) + skip, values<T>(to) + skip, rows,
+             columns);
       launched("to_layout");
     }
   });

@@ -12,8 +12,6 @@ struct alignas(sizeof(T) * V) Pack {
 
 template <int V, class Out, class F, class... In>
 __global__ void map_kernel(std::int64_t n, Out* out, F f, const In*... in) {
-  wait_for_predecessor();
-  allow_successor();
   const std::int64_t first = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x, step = std::int64_t{gridDim.x} * blockDim.x;
   const std::int64_t whole = n / V;
   for (std::int64_t i = first; i < whole; i += step) {
@@ -36,8 +34,8 @@ void map(const char* op, std::int64_t n, Out* out, const F& f, const In*... in) 
     return reinterpret_cast<std::uintptr_t>(p) % (kPack * size) == 0;
   };
   if (aligned(out, sizeof(Out)) && (aligned(in, sizeof(In)) && ...))
-    launch_overlapped(map_kernel<kPack, Out, F, In...>, blocks_for(n, kPack), kThreads, 0, stream(), n, out, f, in...);
-  else launch_overlapped(map_kernel<1, Out, F, In...>, blocks_for(n), kThreads, 0, stream(), n, out, f, in...);
+    launch(map_kernel<kPack, Out, F, In...>, blocks_for(n, kPack), kThreads, 0, stream(), n, out, f, in...);
+  else launch(map_kernel<1, Out, F, In...>, blocks_for(n), kThreads, 0, stream(), n, out, f, in...);
   launched(op);
 }
 

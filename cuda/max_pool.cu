@@ -10,8 +10,6 @@ namespace {
 
 template <class T, class Index, int V>
 __global__ void __launch_bounds__(kThreads) forward_kernel(const T* x, Windows s, int threads, T* y, Index* where) {
-  wait_for_predecessor();
-  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -41,8 +39,6 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const T* x, Windows s
 
 template <class T, class Index, int V>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, const Index* where, Windows s, int threads, T* dx) {
-  wait_for_predecessor();
-  allow_successor();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -75,8 +71,8 @@ void forward(const Tensor& x, const Pool2dGeometry& geometry, MaxPoolResult& res
   for_each_part(from, to, [&](std::int64_t n, int images) {
     const std::int64_t in = n * from[1] * from[2] * from[3], out = n * to[1] * to[2] * to[3];
     const int threads = images * s.out_height * s.out_width * (s.channels / V);
-    launch_overlapped(forward_kernel<T, Index, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), px + in, s, threads,
-                      py + out, where + out);
+    launch(forward_kernel<T, Index, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), px + in, s, threads, py + out,
+           where + out);
     launched("max_pool2d");
   });
 }
@@ -91,8 +87,8 @@ void backward(const Tensor& dy, const Tensor& where, const Pool2dGeometry& geome
   for_each_part(from, to, [&](std::int64_t n, int images) {
     const std::int64_t in = n * from[1] * from[2] * from[3], out = n * to[1] * to[2] * to[3];
     const int threads = images * s.height * s.width * (s.channels / V);
-    launch_overlapped(gradient_kernel<T, Index, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), pdy + out, at + out, s,
-                      threads, pdx + in);
+    launch(gradient_kernel<T, Index, V>, (threads - 1) / kThreads + 1, kThreads, 0, stream(), pdy + out, at + out, s, threads,
+           pdx + in);
     launched("max_pool2d");
   });
 }

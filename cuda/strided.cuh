@@ -44,8 +44,6 @@ Walk<N> walk_over(const Shape& shape, const std::array<Shape::Strides, N>& strid
 
 template <int N, class F>
 __global__ void walk_kernel(std::uint32_t n, Walk<N> walk, F f) {
-  wait_for_predecessor();
-  allow_successor();
   for (std::uint64_t i = std::uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n;
        i += std::uint64_t{gridDim.x} * blockDim.x) {
     std::int64_t offsets[N];
@@ -58,8 +56,8 @@ template <int N, class F>
 void for_each_strided(const char* op, const Shape& shape, const std::array<Shape::Strides, N>& strides, const F& f) {
   if (shape.numel() == 0) return;
   const Walk<N> walk = walk_over<N>(shape, strides);
-  launch_overlapped(walk_kernel<N, F>, blocks_for(shape.numel()), kThreads, 0, stream(),
-                    static_cast<std::uint32_t>(shape.numel()), walk, f);
+  launch(walk_kernel<N, F>, blocks_for(shape.numel()), kThreads, 0, stream(), static_cast<std::uint32_t>(shape.numel()), walk,
+         f);
   launched(op);
 }
 

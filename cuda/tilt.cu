@@ -79,8 +79,6 @@ template <class T, int kThreads>
 __global__ void __launch_bounds__(kThreads)
     step_kernel(std::int64_t n, const T* losses, const double* prior, const double* prior_before, tilt::Options options,
                 tilt::State* state, bool update, double* weights, double* workspace, T* seed, T* value) {
-  cuda::wait_for_predecessor();
-  cuda::allow_successor();
   __shared__ double shared[kThreads / 32 + 1];
   __shared__ double small[kThreads == 32 ? 3 * kSmall : 1];
   const Team<kThreads> team{shared};
@@ -110,10 +108,10 @@ TiltResult launch(const Tensor& losses, const Tensor& prior, const Tensor& prior
   Tensor workspace = Tensor::empty({2 * n}, DType::f64, losses.device());
   const auto entries = [](const Tensor& x) { return x.defined() ? cuda::values<double>(x) : nullptr; };
   const auto run = [&]<int kThreads>() {
-    cuda::launch_overlapped(step_kernel<T, kThreads>, 1, kThreads, 0, cuda::stream(), n, cuda::values<T>(losses),
-                            entries(prior), entries(prior_before), options, static_cast<tilt::State*>(state.mutable_raw()),
-                            update, cuda::values<double>(result.weights), cuda::values<double>(workspace),
-                            cuda::values<T>(result.seed), cuda::values<T>(result.value));
+    cuda::launch(step_kernel<T, kThreads>, 1, kThreads, 0, cuda::stream(), n, cuda::values<T>(losses), entries(prior),
+                 entries(prior_before), options, static_cast<tilt::State*>(state.mutable_raw()), update,
+                 cuda::values<double>(result.weights), cuda::values<double>(workspace), cuda::values<T>(result.seed),
+                 cuda::values<T>(result.value));
   };
   if (n <= kSmall) run.template operator()<32>();
   else run.template operator()<512>();

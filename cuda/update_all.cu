@@ -47,8 +47,6 @@ struct Update {
 template <class T>
 __global__ void update_kernel(const __grid_constant__ Chunks<Update<T>> chunks, T momentum, T fresh, bool nesterov,
                               const double* factors, const std::int64_t* hold) {
-  cuda::wait_for_predecessor();
-  cuda::allow_successor();
   const double factor = factors[0];
   if (factor == 0 || (hold && *hold != 0)) return;
   const int tensor = chunks.tensor_of(static_cast<int>(blockIdx.x));
@@ -80,8 +78,8 @@ void update(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& 
                  t.parameter.buffer_elements());
     }
     if (chunks.blocks() == 0) continue;
-    cuda::launch_overlapped(update_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks,
-                            T(step.momentum), T(1 - step.dampening), step.nesterov, cuda::values<double>(factors), held);
+    cuda::launch(update_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, T(step.momentum),
+                 T(1 - step.dampening), step.nesterov, cuda::values<double>(factors), held);
     cuda::launched("sgd_step");
   }
 }
@@ -94,8 +92,6 @@ struct Values {
 
 template <class T>
 __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks, double* sums) {
-  cuda::wait_for_predecessor();
-  cuda::allow_successor();
   __shared__ double shared[32];
   const int tensor = chunks.tensor_of(static_cast<int>(blockIdx.x));
   const Values<T> v = chunks.entries[tensor];
@@ -109,8 +105,6 @@ __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks,
 
 __global__ void clip_kernel(std::int64_t n, const double* sums, double largest, double scale, double* factors,
                             std::int64_t last) {
-  cuda::wait_for_predecessor();
-  cuda::allow_successor();
   __shared__ double shared[32];
   double sum = 0;
   for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += sums[i];
@@ -131,12 +125,12 @@ void clip(const std::vector<Tensor>& gradients, double largest, double scale, Te
     for (std::size_t i = begin; i < std::min(gradients.size(), begin + kMost); ++i)
       chunks.add({cuda::values<T>(gradients[i]), gradients[i].buffer_elements()}, gradients[i].buffer_elements());
     if (chunks.blocks() == 0) continue;
-    cuda::launch_overlapped(squares_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, to);
+    cuda::launch(squares_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, to);
     cuda::launched("gradient_norm");
     to += chunks.blocks();
   }
-  cuda::launch_overlapped(clip_kernel, 1, 256, 0, cuda::stream(), blocks, cuda::values<double>(std::as_const(sums)), largest,
-                          scale, cuda::values<double>(factors), factors.numel() - 1);
+  cuda::launch(clip_kernel, 1, 256, 0, cuda::stream(), blocks, cuda::values<double>(std::as_const(sums)), largest, scale,
+               cuda::values<double>(factors), factors.numel() - 1);
   cuda::launched("gradient_norm");
 }
 
