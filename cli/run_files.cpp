@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "train/atomic_file.h"
 #include "train/model_file.h"
+#include "train/recipe_fields.h"
 
 namespace heft::cli {
 
@@ -27,6 +28,7 @@ RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<
   else begin_anew();
   run_metadata_ = run_metadata(setup, patience_);
   train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
+  train::write_atomically(file("config.toml"), train::to_toml(train::fields_of(setup.recipe)));
   metrics_.emplace(file("metrics.jsonl"), before.epochs);
   // A run that began without records goes on without: half of them would be wrong.
   if (options.record && !(resumed && before.records.empty()))

@@ -12,6 +12,7 @@
 #include "cli/resume.h"
 #include "cli/run.h"
 #include "cli/run_files.h"
+#include "cli/settings.h"
 #include "core/check.h"
 #include "train/find_lr.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 struct Flags {
   train::Recipe recipe;
+  std::string config;  // a file; empty: none
   std::string out = "runs/latest";
   std::optional<std::string> resume = {};  // empty: the run in `out`
   RunFilesOptions files = {};
@@ -36,8 +38,14 @@ constexpr const char* kExamples = R"(Examples:
       a ResNet on your own images, my_images/{train,val}/CLASS/*.jpg
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
       or on a data set in the format of MNIST
+  heft train --config absgd.toml --seed 1
+      settings from a file, as in  epochs = 20  or  data.imbalance = "exp:0.01"; flags come last
   heft train --resume runs/absgd
       on from its last checkpoint, as if it had never stopped: bit for bit with the same threads on the same CPU
+
+The settings in a file are TOML, by the names that config.toml of every run has, which is such a file, and out, threads,
+checkpoint_every, keep, early_stopping. Each may also be an environment variable, HEFT_TRAIN_EPOCHS or
+HEFT_TRAIN_DATA_IMBALANCE: it outdoes the file, and flags outdo both. --resume takes neither: a run has its settings.
 
 Writes metrics.jsonl (an object per epoch), config.json, model.safetensors (at the end) and best.safetensors (of the epoch of
 the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
@@ -96,10 +104,14 @@ int find_lr(train::Setup& setup, const std::string& out) {
 int run(Flags& flags, CLI::App& command) {
   std::optional<ResumedRun> resumed;
   check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
+  check(flags.config.empty() || !flags.resume, "train",
+        "expected --config or --resume, which goes on with the settings of its run; got both");
   if (flags.resume) {
     resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
     take_recipe(*resumed, command, flags.recipe);
     flags.out = resumed->folder;
+  } else {
+    take_settings(command, flags.config, flags.recipe);
   }
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
@@ -128,6 +140,7 @@ void add_train(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Train a network");
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
+  command->add_option("--config", flags->config, "Settings from that TOML file; the environment and flags outdo it");
   command
       ->add_option_function<std::string>(
           "--resume", [flags](const std::string& path) { flags->resume = path; },
