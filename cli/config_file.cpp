@@ -54,7 +54,7 @@ Settings read_config(const std::string& path) {
   return parse_config(read_toml_text(kOp, "a TOML file of settings", path), path);
 }
 
-void apply(const train::RecipeFields& fields, train::Recipe& recipe) {
+void set_fields(const train::RecipeFields& fields, train::Recipe& recipe) {
   for (const train::RecipeField& field : fields)
     if (field.name == "seed") set_field(recipe, {"data.seed", field.value, field.where});
   for (const train::RecipeField& field : fields) set_field(recipe, field);

@@ -25,6 +25,6 @@ Settings parse_config(const std::string& text, const std::string& path);
 Settings read_config(const std::string& path);
 
 // Sets the fields in turn; `seed` is that of the data too, unless data.seed is among them.
-void apply(const train::RecipeFields& fields, train::Recipe& recipe);
+void set_fields(const train::RecipeFields& fields, train::Recipe& recipe);
 
 }  // namespace heft::cli

@@ -88,8 +88,8 @@ Settings settings_of(const char* const* environment) {
 void take_settings(CLI::App& command, const std::string& config, train::Recipe& recipe, bool program) {
   const Settings file = config.empty() ? Settings() : read_config(config), environment = settings_of(environ);
   recipe = train::Recipe();
-  apply(file.recipe, recipe);
-  apply(environment.recipe, recipe);
+  set_fields(file.recipe, recipe);
+  set_fields(environment.recipe, recipe);
   for (CLI::Option* option : command.get_options())
     if (option->count() > 0) option->run_callback();
   if (!program) return;

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <ostream>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/recipe_flags.h"
 #include "cli/resume.h"
 #include "cli/run.h"
@@ -27,6 +29,7 @@ struct Flags {
   RunFilesOptions files = {};
   bool no_record = false;
   bool find_lr = false;
+  bool json = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -47,7 +50,8 @@ The settings in a file are TOML, by the names that config.toml of every run has,
 checkpoint_every, keep, early_stopping. Each may also be an environment variable, HEFT_TRAIN_EPOCHS or
 HEFT_TRAIN_DATA_IMBALANCE: it outdoes the file, and flags outdo both. --resume takes neither: a run has its settings.
 
-Writes metrics.jsonl (an object per epoch), config.json, model.safetensors (at the end) and best.safetensors (of the epoch of
+Writes metrics.jsonl (an object per epoch), config.json, the same as config.toml, manifest.json (versions, machine, data,
+command), model.safetensors (at the end) and best.safetensors (of the epoch of
 the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
 and what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.
 Ctrl-C and TERM finish the step, save and leave.)";
@@ -55,48 +59,76 @@ Ctrl-C and TERM finish the step, save and leave.)";
 void print_skipped(const std::vector<data::BrokenFile>& skipped) {
   constexpr std::size_t kNamed = 10;
   if (skipped.empty()) return;
-  std::cerr << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
+  notes() << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
   for (std::size_t i = 0; i < std::min(kNamed, skipped.size()); ++i)
-    std::cerr << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
-  if (skipped.size() > kNamed) std::cerr << "  ... (heft inspect data names them all)\n";
+    notes() << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
+  if (skipped.size() > kNamed) notes() << "  ... (heft inspect data names them all)\n";
 }
 
 void print_results(const train::Setup& setup, const train::EpochReport& last, const train::BestEpoch& best,
                    const std::string& out) {
   const train::Evaluation& test = *last.test;
   const std::vector<std::string> names = class_names(*setup.data.train);
-  std::cout << fmt::format("test accuracy      {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n",
+  results() << fmt::format("test accuracy      {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n",
                            percent(test.accuracy), percent(test.balanced_accuracy), percent(test.worst_class_accuracy));
   if (last.validation)
-    std::cout << fmt::format("validation         {:>5} % accuracy, {} % balanced\n", percent(last.validation->accuracy),
+    results() << fmt::format("validation         {:>5} % accuracy, {} % balanced\n", percent(last.validation->accuracy),
                              percent(last.validation->balanced_accuracy));
-  std::cout << fmt::format("\n{:<16}{:>16}{:>12}\n", "class", "training images", "accuracy");
+  results() << fmt::format("\n{:<16}{:>16}{:>12}\n", "class", "training images", "accuracy");
   for (std::size_t c = 0; c < names.size(); ++c)
-    std::cout << fmt::format("{:<16}{:>16}{:>10} %\n", names[c], setup.data.class_counts[c],
+    results() << fmt::format("{:<16}{:>16}{:>10} %\n", names[c], setup.data.class_counts[c],
                              percent(test.per_class_accuracy[c]));
   if (last.epoch < setup.recipe.epochs)
-    std::cout << fmt::format("\nended after epoch {}: no better one since epoch {}\n", last.epoch, best.epoch());
-  std::cout << fmt::format("\nbest.safetensors    epoch {}, {} % balanced accuracy on the {} set\n", best.epoch(),
+    results() << fmt::format("\nended after epoch {}: no better one since epoch {}\n", last.epoch, best.epoch());
+  results() << fmt::format("\nbest.safetensors    epoch {}, {} % balanced accuracy on the {} set\n", best.epoch(),
                            percent(best.balanced_accuracy()), best.which());
-  std::cout << "written to " << out << ": metrics.jsonl config.json model.safetensors best.safetensors state.safetensors\n";
+  results() << "written to " << out
+            << ": metrics.jsonl config.json manifest.json model.safetensors best.safetensors state.safetensors\n";
 }
 
-int find_lr(train::Setup& setup, const std::string& out) {
+// The numbers of metrics.jsonl, of the last epoch, and more.
+void print_results_as_json(const train::Setup& setup, const train::EpochReport& last, const train::BestEpoch& best,
+                           const std::string& out) {
+  using Json = nlohmann::ordered_json;
+  Json json{{"folder", out}, {"epochs", setup.recipe.epochs}};
+  json.update(Json::parse(train::metrics_line(last)));
+  json["class_names"] = class_names(*setup.data.train);
+  json["class_counts"] = setup.data.class_counts;
+  json["best"] = {{"epoch", best.epoch()}, {"balanced_accuracy", best.balanced_accuracy()}, {"set", best.which()}};
+  print_json(json);
+}
+
+void print_as_json(const train::LrRange& range, const std::string& path) {
+  using Json = nlohmann::ordered_json;
+  Json points = Json::array();
+  for (const train::LrPoint& point : range.points) points.push_back(Json::parse(train::lr_line(point)));
+  print_json({{"file", path},
+              {"steepest", range.steepest ? Json(*range.steepest) : Json(nullptr)},
+              {"lowest", range.lowest},
+              {"diverged", range.diverged},
+              {"points", points}});
+}
+
+int find_lr(train::Setup& setup, const std::string& out, bool json) {
   constexpr std::size_t kRows = 12;
   const train::LrRange range = train::find_lr(setup);
   std::filesystem::create_directories(out);
   const std::string path = (std::filesystem::path(out) / "find_lr.jsonl").string();
   train::LineLog log(path);
   for (const train::LrPoint& point : range.points) log.add(train::lr_line(point));
-  std::cout << fmt::format("{:>10}{:>12}\n", "lr", "loss");
+  if (json) {
+    print_as_json(range, path);
+    return kSuccess;
+  }
+  results() << fmt::format("{:>10}{:>12}\n", "lr", "loss");
   for (std::size_t i = 0; i < range.points.size(); i += std::max<std::size_t>(1, range.points.size() / kRows))
-    std::cout << fmt::format("{:>10.2g}{:>12.4f}\n", range.points[i].lr, range.points[i].smoothed);
-  if (range.diverged && !range.points.empty()) std::cout << fmt::format("diverges at {:.2g}\n", range.points.back().lr);
+    results() << fmt::format("{:>10.2g}{:>12.4f}\n", range.points[i].lr, range.points[i].smoothed);
+  if (range.diverged && !range.points.empty()) results() << fmt::format("diverges at {:.2g}\n", range.points.back().lr);
   if (range.steepest)
-    std::cout << fmt::format("\nfalls fastest at {:.2g}, lowest at {:.2g}: try --lr {:.2g}\n", *range.steepest, range.lowest,
+    results() << fmt::format("\nfalls fastest at {:.2g}, lowest at {:.2g}: try --lr {:.2g}\n", *range.steepest, range.lowest,
                              *range.steepest);
-  else std::cout << "\nthe loss never falls: no learning rate to suggest\n";
-  std::cout << "written to " << path << '\n';
+  else results() << "\nthe loss never falls: no learning rate to suggest\n";
+  results() << "written to " << path << '\n';
   return kSuccess;
 }
 
@@ -115,11 +147,11 @@ int run(Flags& flags, CLI::App& command) {
   }
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
-  if (flags.find_lr) return find_lr(setup, flags.out);
+  if (flags.find_lr) return find_lr(setup, flags.out, flags.json);
   flags.files.record = !flags.no_record;
   RunFiles files(flags.out, setup, resumed, flags.files);
-  std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
-                           setup.recipe.optimizer, setup.data.train->size());
+  notes() << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
+                         setup.recipe.optimizer, setup.data.train->size());
 
   const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
   const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
@@ -127,10 +159,10 @@ int run(Flags& flags, CLI::App& command) {
   const train::FitResult result =
       progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
   if (result.stopped) {
-    std::cerr << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
+    notes() << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
     return interrupted_exit_code();
   }
-  print_results(setup, result.epochs.back(), files.best(), flags.out);
+  (flags.json ? print_results_as_json : print_results)(setup, result.epochs.back(), files.best(), flags.out);
   return kSuccess;
 }
 
@@ -168,6 +200,7 @@ void add_train(CLI::App& app, int& exit_code) {
       "--find-lr", flags->find_lr,
       "Instead of training: a range test of the learning rate, from 1e-6 to 10, written to find_lr.jsonl in --out");
   command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/");
+  add_json_flag(*command, flags->json, "One JSON object on stdout in the end: the last epoch and the best");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);
   command->footer(kExamples);

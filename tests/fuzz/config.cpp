@@ -6,10 +6,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   using namespace heft;
   return test::refuse_or_read([&] {
     train::Recipe recipe, again;
-    cli::apply(cli::parse_config(std::string(bytes, bytes + count), "fuzz.toml").recipe, recipe);
+    cli::set_fields(cli::parse_config(std::string(bytes, bytes + count), "fuzz.toml").recipe, recipe);
     recipe = train::resolved(recipe);
     const std::string written = train::to_toml(train::fields_of(recipe));
-    cli::apply(cli::parse_config(written, "written.toml").recipe, again);
+    cli::set_fields(cli::parse_config(written, "written.toml").recipe, again);
     if (train::to_toml(train::fields_of(again)) != written) std::abort();
   });
 }
