@@ -91,6 +91,8 @@ void add_inspect_checkpoint(CLI::App& inspect, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("file", flags->file, "A safetensors file, or the folder of a run: its model")->required();
   add_json_flag(*command, flags->json);
+  command->footer(
+      "Examples:\n  heft inspect checkpoint runs/latest\n  heft inspect checkpoint weights.safetensors --json | jq .tensors");
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }
 

@@ -216,7 +216,9 @@ void add_inspect_data(CLI::App& inspect, int& exit_code) {
   add_json_flag(*command, flags->json);
   command->add_option_function<int>("--threads", set_num_threads, "Threads that decode [OMP_NUM_THREADS, or one per core]")
       ->check(CLI::Range(1, 4096));
-  command->footer("Exit codes: 0, or 3 where there is no image that can be used.");
+  command->footer(
+      "Examples:\n  heft inspect data my_images\n  heft inspect data my_images --json | jq .duplicates\n\n"
+      "Exit codes: 0, or 3 where there is no image that can be used.");
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }
 

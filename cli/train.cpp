@@ -50,10 +50,10 @@ The settings in a file are TOML, by the names that config.toml of every run has,
 checkpoint_every, keep, early_stopping. Each may also be an environment variable, HEFT_TRAIN_EPOCHS or
 HEFT_TRAIN_DATA_IMBALANCE: it outdoes the file, and flags outdo both. --resume takes neither: a run has its settings.
 
-Writes metrics.jsonl (an object per epoch), config.json, the same as config.toml, manifest.json (versions, machine, data,
-command), model.safetensors (at the end) and best.safetensors (of the epoch of
-the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
-and what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.
+Writes to --out: metrics.jsonl (an object per epoch); config.json and config.toml, every setting; manifest.json (versions,
+machine, data, command); model.safetensors (at the end) and best.safetensors (of the epoch of the best balanced accuracy, on the
+validation part if there is one); state.safetensors and checkpoints/, for --resume; and what the steps and the samples did:
+steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. heft inspect run shows what is there.
 Ctrl-C and TERM finish the step, save and leave.)";
 
 void print_skipped(const std::vector<data::BrokenFile>& skipped) {

@@ -79,6 +79,24 @@ TEST_CASE("heft train: config.toml of a run repeats it", "[cli][settings]") {
   CHECK(data.file("again/model.safetensors") == data.file("run/model.safetensors"));
 }
 
+TEST_CASE("heft train: the settings in the README", "[cli][settings]") {
+  const Blobs data;
+  const std::string readme = read_text("README.md"), file = "$ cat tail.toml\n";
+  const std::size_t begin = readme.find(file) + file.size(), end = readme.find("$ HEFT_TRAIN_", begin);
+  REQUIRE(end != std::string::npos);
+  CHECK(readme.substr(end, readme.find('\n', end) - end) ==
+        "$ HEFT_TRAIN_DATA_IMBALANCE=exp:0.1 heft train --config tail.toml --lambda 5");
+  const std::string settings = "threads = 1\nmodel = 'mlp'\ndata.data = 'idx'\ndata.dir = '" + data.folder.path() + "'\n";
+  const Result result =
+      data.train(readme.substr(begin, end - begin) + settings, "--epochs 2 --lambda 5 --out '" + data.folder.file("run") + "'",
+                 "HEFT_TRAIN_DATA_IMBALANCE=exp:0.1 ");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const json config = json::parse(data.file("run/config.json"));
+  CHECK(config["data"]["imbalance"] == "exp:0.1");
+  CHECK(config["optimizer"] == "absgd");
+}
+
 TEST_CASE("heft train: what is wrong in the settings is named with its place", "[cli][settings]") {
   const Blobs data;
   const auto refusal = [&](const std::string& config, const std::string& environment = "", int exit_code = 2) {
