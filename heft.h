@@ -91,6 +91,7 @@
 #include "train/datasets.h"
 #include "train/evaluate.h"
 #include "train/find_lr.h"
+#include "train/fingerprint.h"
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/learn_to_reweight.h"

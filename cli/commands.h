@@ -10,13 +10,16 @@ namespace heft::cli {
 enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kBadData = 3, kDiverged = 4 };
 
 void add_train(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
+void add_man(CLI::App& app, int& exit_code);
 void add_predict(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_study(CLI::App& app, int& exit_code);
+void add_sweep(CLI::App& app, int& exit_code);
 void add_summary(CLI::App& app, int& exit_code);
 
 }  // namespace heft::cli

@@ -2,13 +2,16 @@
 // cross entropy and with LDAM's margins; side by side.
 #include <fmt/format.h>
 
-#include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <ostream>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/recipe_flags.h"
 #include "cli/run.h"
+#include "train/metrics_log.h"
 
 namespace heft::cli {
 namespace {
@@ -54,9 +57,9 @@ Outcome outcome_of(const train::FitResult& result) {
 }
 
 void print_row(const std::string& name, const std::string& count, const std::vector<std::string>& cells) {
-  std::cout << fmt::format("{:<18}{:>8}", name, count);
-  for (const std::string& cell : cells) std::cout << fmt::format("{:>17}", cell);
-  std::cout << '\n';
+  results() << fmt::format("{:<18}{:>8}", name, count);
+  for (const std::string& cell : cells) results() << fmt::format("{:>17}", cell);
+  results() << '\n';
 }
 
 void print_table(const train::DataSets& data, const std::vector<Method>& compared, const std::vector<Outcome>& outcomes) {
@@ -71,18 +74,30 @@ void print_table(const train::DataSets& data, const std::vector<Method>& compare
   row("accuracy", "", [](const Outcome& o) { return percent(o.last.test->accuracy); });
   row("balanced accuracy", "", [](const Outcome& o) { return percent(o.last.test->balanced_accuracy); });
   row("worst class", "", [](const Outcome& o) { return percent(o.last.test->worst_class_accuracy); });
-  std::cout << '\n';
+  results() << '\n';
   print_row("class", "images", std::vector<std::string>(compared.size()));
   const std::vector<std::string> classes = class_names(*data.train);
   for (std::size_t c = 0; c < classes.size(); ++c)
     row(classes[c], std::to_string(data.class_counts[c]),
         [c](const Outcome& o) { return percent(o.last.test->per_class_accuracy[c]); });
-  std::cout << '\n';
+  results() << '\n';
   row("seconds", "", [](const Outcome& o) { return fmt::format("{:.1f}", o.seconds); });
   row("images/s", "", [](const Outcome& o) { return fmt::format("{:.0f}", o.images_per_second); });
 }
 
-int run(const train::Recipe& recipe) {
+// Of each method the last line of what would be its metrics.jsonl.
+void print_as_json(const std::vector<Method>& compared, const std::vector<Outcome>& outcomes) {
+  nlohmann::ordered_json methods = nlohmann::ordered_json::array();
+  for (std::size_t m = 0; m < compared.size(); ++m) {
+    methods.push_back({{"name", compared[m].name}});
+    methods.back().update(nlohmann::ordered_json::parse(train::metrics_line(outcomes[m].last)));
+    methods.back()["images_per_second"] = outcomes[m].images_per_second;
+    methods.back()["seconds"] = outcomes[m].seconds;
+  }
+  print_json({{"methods", methods}});
+}
+
+int run(const train::Recipe& recipe, bool json) {
   const train::DataSets data = train::load_datasets(recipe.data);
   const std::vector<Method> compared = methods(recipe);
   std::vector<Outcome> outcomes;
@@ -90,10 +105,10 @@ int run(const train::Recipe& recipe) {
   for (const Method& method : compared) {
     train::Setup setup = train::prepare(method.recipe, data);
     if (!progress) {
-      std::cerr << fmt::format("{} on {}, imbalance {}, class order {}: {} training images, {} test images, {} epochs\n",
-                               setup.recipe.model, setup.recipe.data.data, setup.recipe.data.imbalance,
-                               setup.recipe.data.class_order, setup.data.train->size(), setup.data.test->size(),
-                               setup.recipe.epochs);
+      notes() << fmt::format("{} on {}, imbalance {}, class order {}: {} training images, {} test images, {} epochs\n",
+                             setup.recipe.model, setup.recipe.data.data, setup.recipe.data.imbalance,
+                             setup.recipe.data.class_order, setup.data.train->size(), setup.data.test->size(),
+                             setup.recipe.epochs);
       progress = std::make_unique<RunProgress>(setup.recipe.epochs * setup.loader->size() *
                                                static_cast<std::int64_t>(compared.size()));
     }
@@ -101,8 +116,12 @@ int run(const train::Recipe& recipe) {
     if (result.stopped) return interrupted_exit_code();
     outcomes.push_back(outcome_of(result));
   }
+  if (json) {
+    print_as_json(compared, outcomes);
+    return kSuccess;
+  }
   print_table(data, compared, outcomes);
-  std::cout << "\nOne seed; the README has five, and more methods. heft study --help says how to compare over seeds.\n";
+  results() << "\nOne seed; the README has five, and more methods. heft study --help says how to compare over seeds.\n";
   return kSuccess;
 }
 
@@ -113,6 +132,8 @@ void add_demo(CLI::App& app, int& exit_code) {
       app.add_subcommand("demo", "SGD against ABSGD on long-tailed Fashion-MNIST, with cross entropy and with LDAM's margins");
   const auto recipe = std::make_shared<train::Recipe>(
       train::Recipe{.data = {.imbalance = "exp:0.01", .class_order = "reversed"}, .epochs = 20});
+  const auto json = std::make_shared<bool>(false);
+  add_json_flag(*command, *json);
   add_machine_flags(*command, *recipe);
   command->add_option("--data", recipe->data.data, "As of heft train")->capture_default_str();
   command
@@ -130,7 +151,7 @@ void add_demo(CLI::App& app, int& exit_code) {
       "Needs the Debian package dataset-fashion-mnist, or --data-dir. Each method has the learning rate and the lambda that a\n"
       "search on held-out training images chose; heft train takes any.\n"
       "Examples:\n  heft demo\n  heft demo --class-order label --seed 1");
-  command->callback([recipe, &exit_code] { exit_code = run(*recipe); });
+  command->callback([recipe, json, &exit_code] { exit_code = run(*recipe, *json); });
 }
 
 }  // namespace heft::cli

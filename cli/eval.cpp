@@ -1,12 +1,13 @@
 // heft eval: what a trained model gets right on a data set.
 #include <fmt/format.h>
 
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "cli/commands.h"
 #include "cli/model_argument.h"
+#include "cli/output.h"
 #include "cli/recipe_flags.h"
 #include "cli/run.h"
 #include "core/check.h"
@@ -39,7 +40,8 @@ void check_fits(const train::ModelInfo& info, const data::Dataset& dataset, cons
                    o.classes, path, dataset.classes());
 }
 
-std::string as_json(const train::ModelInfo& info, const std::vector<std::string>& names, const train::Evaluation& e) {
+nlohmann::ordered_json as_json(const train::ModelInfo& info, const std::vector<std::string>& names,
+                               const train::Evaluation& e) {
   nlohmann::ordered_json classes = nlohmann::ordered_json::array(), confusion = classes;
   for (std::int64_t c = 0; c < info.options.classes; ++c) {
     const std::optional<double> accuracy = e.per_class_accuracy[static_cast<std::size_t>(c)];
@@ -50,26 +52,25 @@ std::string as_json(const train::ModelInfo& info, const std::vector<std::string>
     for (std::int64_t p = 0; p < info.options.classes; ++p) row.push_back(e.confusion.count(c, p));
     confusion.push_back(row);
   }
-  const nlohmann::ordered_json all{{"model", info.model},
-                                   {"samples", e.samples},
-                                   {"loss", e.mean_loss},
-                                   {"accuracy", e.accuracy},
-                                   {"balanced_accuracy", e.balanced_accuracy},
-                                   {"worst_class_accuracy", e.worst_class_accuracy},
-                                   {"calibration_error", e.calibration_error},
-                                   {"classes", classes},
-                                   {"confusion", confusion}};
-  return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return {{"model", info.model},
+          {"samples", e.samples},
+          {"loss", e.mean_loss},
+          {"accuracy", e.accuracy},
+          {"balanced_accuracy", e.balanced_accuracy},
+          {"worst_class_accuracy", e.worst_class_accuracy},
+          {"calibration_error", e.calibration_error},
+          {"classes", classes},
+          {"confusion", confusion}};
 }
 
 void print(const std::vector<std::string>& names, const train::Evaluation& e) {
-  std::cout << fmt::format(
+  results() << fmt::format(
       "samples            {:>7}\naccuracy           {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n"
       "calibration error  {:>5} %\nmean loss          {:>7.4f}\n\n{:<16}{:>10}{:>12}\n",
       e.samples, percent(e.accuracy), percent(e.balanced_accuracy), percent(e.worst_class_accuracy),
       percent(e.calibration_error), e.mean_loss, "class", "samples", "accuracy");
   for (std::size_t c = 0; c < names.size(); ++c)
-    std::cout << fmt::format("{:<16}{:>10}{:>10} %\n", names[c], e.confusion.support(static_cast<std::int64_t>(c)),
+    results() << fmt::format("{:<16}{:>10}{:>10} %\n", names[c], e.confusion.support(static_cast<std::int64_t>(c)),
                              percent(e.per_class_accuracy[c]));
 }
 
@@ -83,7 +84,7 @@ int run(const Flags& flags) {
   net->to(flags.recipe.device);
   const train::Evaluation e = train::evaluate(*net, dataset, {.normalize = file.info.normalization});
   const std::vector<std::string> names = class_names(file.info);
-  if (flags.json) std::cout << as_json(file.info, names, e) << '\n';
+  if (flags.json) print_json(as_json(file.info, names, e));
   else print(names, e);
   return kSuccess;
 }
@@ -96,7 +97,7 @@ void add_eval(CLI::App& app, int& exit_code) {
   command->add_option("model", flags->model, "A model file of heft train, or the folder of a run")->required();
   command->add_option("--data", flags->recipe.data.data, "As in heft train --data")->capture_default_str();
   command->add_option("--split", flags->split, "test or train")->check(CLI::IsMember({"test", "train"}))->capture_default_str();
-  command->add_flag("--json", flags->json, "One JSON object, with the confusion matrix");
+  add_json_flag(*command, flags->json, "One JSON object on stdout, with the confusion matrix");
   add_machine_flags(*command, flags->recipe);
   command->footer(kExamples);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });

@@ -2,11 +2,12 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <iostream>
 #include <memory>
+#include <ostream>
 
 #include "cli/commands.h"
 #include "cli/model_argument.h"
+#include "cli/output.h"
 #include "core/check.h"
 #include "data/npy.h"
 #include "train/onnx.h"
@@ -57,7 +58,7 @@ int run(const Flags& flags) {
   } else {
     train::save_model(out, *file.net, {{"format", "pt"}});
   }
-  std::cout << "written to " << out << '\n';
+  results() << "written to " << out << '\n';
   return kSuccess;
 }
 

@@ -5,9 +5,10 @@
 namespace heft::cli {
 
 void add_inspect(CLI::App& app, int& exit_code) {
-  CLI::App* command = app.add_subcommand("inspect", "What is in a model file, or in a data set of images");
+  CLI::App* command = app.add_subcommand("inspect", "What is in a run, in a model file, or in a data set of images");
   command->require_subcommand(1);
   add_inspect_data(*command, exit_code);
+  add_inspect_run(*command, exit_code);
   add_inspect_checkpoint(*command, exit_code);
 }
 

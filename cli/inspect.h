@@ -6,6 +6,7 @@
 namespace heft::cli {
 
 void add_inspect_data(CLI::App& inspect, int& exit_code);
+void add_inspect_run(CLI::App& inspect, int& exit_code);
 void add_inspect_checkpoint(CLI::App& inspect, int& exit_code);
 
 }  // namespace heft::cli

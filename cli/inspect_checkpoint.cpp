@@ -2,13 +2,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "cli/commands.h"
 #include "cli/inspect.h"
 #include "cli/model_argument.h"
+#include "cli/output.h"
 #include "core/ops.h"
 #include "train/printable.h"
 #include "train/safetensors.h"
@@ -47,39 +48,38 @@ Totals totals_of(const train::SafeTensors& contents) {
   return totals;
 }
 
-std::string as_json(const train::SafeTensors& contents, const Totals& totals) {
+Json as_json(const train::SafeTensors& contents, const Totals& totals) {
   Json tensors = Json::array();
   for (const auto& [name, tensor] : contents.tensors)
     tensors.push_back({{"name", name},
                        {"dtype", heft::name(tensor.dtype())},
                        {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())}});
-  const Json all{{"parameters", totals.parameters},
-                 {"bytes", totals.bytes},
-                 {"not_finite", totals.not_finite},
-                 {"metadata", contents.metadata},
-                 {"tensors", tensors}};
-  return all.dump(2, ' ', false, Json::error_handler_t::replace);
+  return {{"parameters", totals.parameters},
+          {"bytes", totals.bytes},
+          {"not_finite", totals.not_finite},
+          {"metadata", contents.metadata},
+          {"tensors", tensors}};
 }
 
 void print(const train::SafeTensors& contents, const Totals& totals) {
   for (const auto& [key, value] : contents.metadata)
-    std::cout << fmt::format("{}: {}\n", printable(key, 80), printable(value, 200));
-  if (!contents.metadata.empty()) std::cout << '\n';
+    results() << fmt::format("{}: {}\n", printable(key, 80), printable(value, 200));
+  if (!contents.metadata.empty()) results() << '\n';
   std::size_t width = 6;
   for (const auto& [name, tensor] : contents.tensors) width = std::max(width, std::min<std::size_t>(name.size(), 80));
-  std::cout << fmt::format("{:<{}}  dtype  shape\n", "tensor", width);
+  results() << fmt::format("{:<{}}  dtype  shape\n", "tensor", width);
   for (const auto& [name, tensor] : contents.tensors)
-    std::cout << fmt::format("{:<{}}  {:<5}  {}\n", printable(name, 80), width, heft::name(tensor.dtype()),
+    results() << fmt::format("{:<{}}  {:<5}  {}\n", printable(name, 80), width, heft::name(tensor.dtype()),
                              tensor.shape().str());
-  std::cout << fmt::format("\n{} tensors, {} parameters, {} bytes\n", contents.tensors.size(), totals.parameters, totals.bytes);
+  results() << fmt::format("\n{} tensors, {} parameters, {} bytes\n", contents.tensors.size(), totals.parameters, totals.bytes);
   for (const std::string& name : totals.not_finite)
-    std::cout << fmt::format("not finite: {} has NaN or infinity\n", printable(name, 80));
+    results() << fmt::format("not finite: {} has NaN or infinity\n", printable(name, 80));
 }
 
 int run(const Flags& flags) {
   const train::SafeTensors contents = train::read_safetensors(model_path(flags.file));
   const Totals totals = totals_of(contents);
-  if (flags.json) std::cout << as_json(contents, totals) << '\n';
+  if (flags.json) print_json(as_json(contents, totals));
   else print(contents, totals);
   return kSuccess;
 }
@@ -90,7 +90,9 @@ void add_inspect_checkpoint(CLI::App& inspect, int& exit_code) {
   CLI::App* command = inspect.add_subcommand("checkpoint", "Tensors, shapes, types and metadata of a safetensors file");
   const auto flags = std::make_shared<Flags>();
   command->add_option("file", flags->file, "A safetensors file, or the folder of a run: its model")->required();
-  command->add_flag("--json", flags->json, "One JSON object");
+  add_json_flag(*command, flags->json);
+  command->footer(
+      "Examples:\n  heft inspect checkpoint runs/latest\n  heft inspect checkpoint weights.safetensors --json | jq .tensors");
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/inspect.h"
+#include "cli/output.h"
 #include "core/parallel.h"
 #include "data/image_report.h"
 
@@ -106,7 +107,7 @@ struct Inspected {
 Json to_json(const Spread& s) { return {{"min", s.least}, {"median", s.median}, {"max", s.most}}; }
 
 // Names that are not UTF-8 are written with a mark in the place of what is not.
-std::string json_of(const Inspected& all, const std::string& path) {
+Json json_of(const Inspected& all, const std::string& path) {
   Json json{{"path", path}, {"parts", Json::array()}, {"duplicates", Json::array()}};
   for (std::size_t p = 0; p < all.parts.size(); ++p) {
     const Numbers& n = all.numbers[p];
@@ -126,7 +127,7 @@ std::string json_of(const Inspected& all, const std::string& path) {
     for (const auto& place : duplicates.files) files.push_back({{"file", all.name(place)}, {"class", all.label(place)}});
     json["duplicates"].push_back({{"files", std::move(files)}, {"remark", all.remark(duplicates)}});
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+  return json;
 }
 
 void print_classes(const Inspected& all) {
@@ -136,24 +137,24 @@ void print_classes(const Inspected& all) {
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   std::size_t width = 16;
   for (const std::string& name : names) width = std::max(width, std::min<std::size_t>(printable(name).size() + 2, 48));
-  std::cout << fmt::format("{:<{}}", "class", width);
-  for (const data::ImagePart& part : all.parts) std::cout << fmt::format("{:>10}", part.name.empty() ? "images" : part.name);
-  std::cout << '\n';
+  results() << fmt::format("{:<{}}", "class", width);
+  for (const data::ImagePart& part : all.parts) results() << fmt::format("{:>10}", part.name.empty() ? "images" : part.name);
+  results() << '\n';
   for (const std::string& name : names) {
-    std::cout << fmt::format("{:<{}}", printable(name), width);
+    results() << fmt::format("{:<{}}", printable(name), width);
     for (std::size_t p = 0; p < all.parts.size(); ++p) {
       const auto& classes = all.parts[p].scan.class_names;
       const auto found = std::find(classes.begin(), classes.end(), name);
-      std::cout << fmt::format("{:>10}",
+      results() << fmt::format("{:>10}",
                                found == classes.end()
                                    ? std::string("-")
                                    : std::to_string(all.numbers[p].counts[static_cast<std::size_t>(found - classes.begin())]));
     }
-    std::cout << '\n';
+    results() << '\n';
   }
-  std::cout << fmt::format("{:<{}}", "all", width);
-  for (const Numbers& n : all.numbers) std::cout << fmt::format("{:>10}", n.images);
-  std::cout << "\n\n";
+  results() << fmt::format("{:<{}}", "all", width);
+  for (const Numbers& n : all.numbers) results() << fmt::format("{:>10}", n.images);
+  results() << "\n\n";
 }
 
 void print(const Inspected& all) {
@@ -162,25 +163,25 @@ void print(const Inspected& all) {
     const Numbers& n = all.numbers[p];
     const std::string front = all.parts[p].name.empty() ? "" : all.parts[p].name + ": ";
     if (n.images > 0) {
-      std::cout << fmt::format("{}width {} to {}, median {}; height {} to {}, median {}; {} to {} bytes, median {}\n", front,
+      results() << fmt::format("{}width {} to {}, median {}; height {} to {}, median {}; {} to {} bytes, median {}\n", front,
                                n.width.least, n.width.most, n.width.median, n.height.least, n.height.most, n.height.median,
                                n.bytes.least, n.bytes.most, n.bytes.median);
       std::string kinds;
       for (std::size_t k = 0; k < 4; ++k)
         if (n.kinds[k] > 0) kinds += fmt::format(", {} {}", n.kinds[k], kKinds[k]);
-      std::cout << fmt::format("{}{} PNG, {} JPEG{}\n", front, n.png, n.jpeg, kinds);
+      results() << fmt::format("{}{} PNG, {} JPEG{}\n", front, n.png, n.jpeg, kinds);
     }
-    for (const std::string& name : n.empty) std::cout << fmt::format("{}no image of {}\n", front, printable(name));
-    if (!n.broken.empty()) std::cout << fmt::format("{}{} broken:\n", front, n.broken.size());
+    for (const std::string& name : n.empty) results() << fmt::format("{}no image of {}\n", front, printable(name));
+    if (!n.broken.empty()) results() << fmt::format("{}{} broken:\n", front, n.broken.size());
     for (const data::BrokenFile& file : n.broken)
-      std::cout << fmt::format("  {} {}\n", printable(file.name), printable(file.reason));
+      results() << fmt::format("  {} {}\n", printable(file.name), printable(file.reason));
   }
-  if (!all.report.duplicates.empty()) std::cout << fmt::format("{} images more than once:\n", all.report.duplicates.size());
+  if (!all.report.duplicates.empty()) results() << fmt::format("{} images more than once:\n", all.report.duplicates.size());
   for (const data::DuplicateImages& duplicates : all.report.duplicates) {
     const std::string remark = all.remark(duplicates);
-    std::cout << ' ';
-    for (const auto& place : duplicates.files) std::cout << ' ' << printable(all.name(place));
-    std::cout << (remark.empty() ? "" : " (" + remark + ")") << '\n';
+    results() << ' ';
+    for (const auto& place : duplicates.files) results() << ' ' << printable(all.name(place));
+    results() << (remark.empty() ? "" : " (" + remark + ")") << '\n';
   }
 }
 
@@ -197,7 +198,7 @@ int run(const Flags& flags) {
     all.numbers.push_back(numbers_of(all.parts[p].scan, all.report.parts[p]));
     usable += all.numbers.back().images;
   }
-  if (flags.json) std::cout << json_of(all, flags.path) << '\n';
+  if (flags.json) print_json(json_of(all, flags.path));
   else print(all);
   if (usable > 0) return kSuccess;
   std::cerr << fmt::format("heft: there is no image that can be used in {}\n", printable(flags.path));
@@ -212,10 +213,12 @@ void add_inspect_data(CLI::App& inspect, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("path", flags->path, "As in heft train --data: a folder, or a CSV file of path,label")->required();
   command->add_option("--data-dir", flags->root, "Folder that the paths of a list are in [its own]");
-  command->add_flag("--json", flags->json, "As JSON");
+  add_json_flag(*command, flags->json);
   command->add_option_function<int>("--threads", set_num_threads, "Threads that decode [OMP_NUM_THREADS, or one per core]")
       ->check(CLI::Range(1, 4096));
-  command->footer("Exit codes: 0, or 3 where there is no image that can be used.");
+  command->footer(
+      "Examples:\n  heft inspect data my_images\n  heft inspect data my_images --json | jq .duplicates\n\n"
+      "Exit codes: 0, or 3 where there is no image that can be used.");
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "core/error.h"
 #include "core/version.h"
 
@@ -23,7 +24,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
-      "TERM, 1 anything else.");
+      "TERM, 1 anything else.\n"
+      "Environment: HEFT_TRAIN_SETTING, a setting of heft train and heft sweep, see there; OMP_NUM_THREADS, threads of the "
+      "CPU; "
+      "NO_COLOR, a progress bar without colour where it is set to anything.");
   int exit_code = kSuccess;
   add_train(app, exit_code);
   add_demo(app, exit_code);
@@ -33,7 +37,11 @@ int main(int argc, char** argv) {
   add_predict(app, exit_code);
   add_report(app, exit_code);
   add_study(app, exit_code);
+  add_sweep(app, exit_code);
   add_summary(app, exit_code);
+  add_completion(app, exit_code);
+  add_man(app, exit_code);
+  add_quiet_flags(app);
   try {
     app.parse(argc, argv);
     return exit_code;
@@ -42,7 +50,7 @@ int main(int argc, char** argv) {
   } catch (const heft::DataError& error) {
     return complain(error, kBadData);
   } catch (const heft::NumericError& error) {
-    std::cerr << "heft: the run diverged; a lower --lr or a warm-up may help\n";
+    notes() << "heft: the run diverged; a lower --lr or a warm-up may help\n";
     return complain(error, kDiverged);
   } catch (const heft::ValueError& error) {
     return complain(error, kUsage);

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_argument.h"
+#include "cli/output.h"
 #include "core/check.h"
 #include "core/ops.h"
 #include "core/parallel.h"
@@ -47,17 +48,15 @@ class Output {
       predictions.push_back({{"class", name}, {"label", one.label}, {"probability", one.probability}});
       text += fmt::format("  {:>5.1f} %  {}\n", 100 * one.probability, name);
     }
-    if (flags_.json) print({{"image", image}, {"predictions", predictions}});
-    else std::cout << train::printable(image) << '\n' << text;
+    if (flags_.json) print_json_line({{"image", image}, {"predictions", predictions}});
+    else results() << train::printable(image) << '\n' << text;
   }
   void failed(const std::string& image, const std::string& why) {
     std::cerr << "heft: " << why << '\n';
-    if (flags_.json) print({{"image", image}, {"error", why}});
+    if (flags_.json) print_json_line({{"image", image}, {"error", why}});
   }
 
  private:
-  static void print(const Json& line) { std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n'; }
-
   std::vector<std::string> names_;
   const Flags& flags_;
 };
@@ -103,7 +102,7 @@ void add_predict(CLI::App& app, int& exit_code) {
   command->add_option("--batch-size", flags->batch_size, "Images at a time")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command->add_flag("--json", flags->json, "A JSON object a line: image, and predictions or error");
+  add_json_flag(*command, flags->json, "A JSON object a line on stdout: image, and predictions or error");
   command
       ->add_option_function<std::string>(
           "--device", [flags](const std::string& name) { flags->device = name == "cuda" ? Device::cuda() : Device::cpu(); },

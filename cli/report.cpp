@@ -2,12 +2,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <iostream>
 #include <memory>
+#include <ostream>
 #include <string_view>
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/report_data.h"
 #include "core/check.h"
 #include "core/version.h"
@@ -78,7 +79,7 @@ int run(const Flags& flags) {
   const std::size_t runs = data["runs"].size(), studies = data["studies"].size();
   std::string what = runs > 0 ? counted(runs, "run", "runs") : "";
   if (studies > 0) what += (runs > 0 ? ", " : "") + counted(studies, "study", "studies");
-  std::cout << fmt::format("written to {}: {}, {} kB\n", flags.out, what, (html.size() + 999) / 1000);
+  results() << fmt::format("written to {}: {}, {} kB\n", flags.out, what, (html.size() + 999) / 1000);
   return kSuccess;
 }
 

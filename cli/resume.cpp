@@ -1,10 +1,11 @@
 #include "cli/resume.h"
+#include "cli/output.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <filesystem>
-#include <iostream>
+#include <ostream>
 
 #include "core/check.h"
 #include "core/parallel.h"
@@ -96,8 +97,8 @@ void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe
                    kMostThreads, run.state, before);
   if (threads->count() == 0) set_num_threads(before);
   else if (num_threads() != before)
-    std::cerr << fmt::format("heft: the run had {} threads; with {} its numbers may differ in the last digits\n", before,
-                             num_threads());
+    notes() << fmt::format("heft: the run had {} threads; with {} its numbers may differ in the last digits\n", before,
+                           num_threads());
 }
 
 void check_same_data(const ResumedRun& run, const train::Setup& setup) {

@@ -1,4 +1,5 @@
 #include "cli/run.h"
+#include "cli/output.h"
 
 #include <fmt/format.h>
 
@@ -44,6 +45,8 @@ StopSignals::~StopSignals() {
 }
 bool interrupted() { return stop_asked != 0; }
 int interrupted_exit_code() { return 128 + stop_asked; }
+
+RunProgress::RunProgress(std::int64_t total_steps) : progress_(total_steps, {.out = &notes()}) {}
 
 train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label, bool epoch_lines,
                                   const std::function<void(const train::EpochReport&)>& on_epoch) {

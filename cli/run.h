@@ -25,7 +25,7 @@ int interrupted_exit_code();
 // Counts the steps of one run or several on one progress line.
 class RunProgress {
  public:
-  RunProgress(std::int64_t total_steps) : progress_(total_steps) {}
+  RunProgress(std::int64_t total_steps);
   // Runs `setup` to its end or to Ctrl-C, with `label` in front and a line after each epoch if `epoch_lines`. `on_epoch` is
   // called after every epoch.
   train::FitResult fit(train::Setup& setup, const std::string& label, bool epoch_lines,

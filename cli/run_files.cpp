@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/manifest.h"
 #include "core/check.h"
 #include "train/atomic_file.h"
 #include "train/model_file.h"
+#include "train/recipe_fields.h"
 
 namespace heft::cli {
 
@@ -27,6 +29,8 @@ RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<
   else begin_anew();
   run_metadata_ = run_metadata(setup, patience_);
   train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
+  train::write_atomically(file("config.toml"), train::to_toml(train::fields_of(setup.recipe)));
+  write_manifest(folder_, setup, resumed.has_value());
   metrics_.emplace(file("metrics.jsonl"), before.epochs);
   // A run that began without records goes on without: half of them would be wrong.
   if (options.record && !(resumed && before.records.empty()))

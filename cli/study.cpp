@@ -1,26 +1,11 @@
 // heft study: methods x seeds x data sets from one file, with a table in the end.
-#include <fmt/format.h>
-
-#include <fcntl.h>
-#include <sys/utsname.h>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <thread>
+#include <string>
 
 #include "cli/commands.h"
-#include "cli/run.h"
 #include "cli/study_file.h"
-#include "core/check.h"
-#include "core/parallel.h"
-#include "core/version.h"
-#include "train/progress.h"
-#include "train/study_table.h"
+#include "cli/study_run.h"
 
 namespace heft::cli {
 namespace {
@@ -28,9 +13,7 @@ namespace {
 struct Flags {
   std::string file;
   std::string out;  // empty: runs/NAME
-  bool list = false;
-  int jobs = 1;
-  std::optional<int> threads = {};  // of each job
+  StudyFlags how;
 };
 
 constexpr const char* kHelp = R"(The file, in TOML; see examples/studies/quick.toml:
@@ -64,138 +47,12 @@ Examples:
   heft study examples/studies/quick.toml --jobs 2 --threads 1
       often faster than one run with two threads, the numbers being those of one thread
 
-Writes results.jsonl (a line per finished run), table.md, table.csv and study.json to --out. Run again, it goes on where it
+Writes results.jsonl (a line per finished run), table.md, table.csv, study.json and the file as study.toml to --out. Run again, it goes on where it
 stopped: a run is repeated only if its recipe has changed.)";
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
-  return "unknown";
-}
-
-std::map<std::string, std::string> environment(int jobs, int threads) {
-  utsname names{};
-  uname(&names);
-  return {{"heft", HEFT_VERSION},
-          {"processor", processor()},
-          {"cores", std::to_string(std::thread::hardware_concurrency())},
-          {"system", fmt::format("{} {}", names.sysname, names.machine)},
-          {"jobs", std::to_string(jobs)},
-          {"threads", std::to_string(threads)}};
-}
-
-// Steps of a run. Loads every kind of data once, so that what is missing or damaged shows before the first run.
-class Steps {
- public:
-  std::int64_t operator()(const train::Recipe& recipe) {
-    nlohmann::json data = nlohmann::json::parse(train::to_json(recipe))["data"];
-    data.erase("seed");
-    const auto [found, is_new] = sizes_.try_emplace(data.dump(), 0);
-    if (is_new) found->second = train::load_datasets(recipe.data).train->size();
-    return recipe.epochs * ((found->second + recipe.batch_size - 1) / recipe.batch_size);
-  }
-
- private:
-  std::map<std::string, std::int64_t> sizes_;
-};
-
-// All runs on one progress line.
-class StudyProgress {
- public:
-  StudyProgress(const train::Study& study, const train::StudyStore& store) {
-    std::int64_t total = 0;
-    for (const train::StudyRun& run : train::study_runs(study, store))
-      if (run.open || train::study_result(study, store, run) == nullptr) total += steps_(run.recipe);
-    progress_ = std::make_unique<train::Progress>(std::max<std::int64_t>(total, 1));
-  }
-  void step(const train::StudyRun& run, const train::StepReport& step) {
-    under_way_[str(run)] = (step.epoch - 1) * step.steps + step.step;
-    std::int64_t done = finished_;
-    for (const auto& [name, steps] : under_way_) done += steps;
-    if (under_way_.size() > 1) return progress_->update(done, fmt::format("{} runs under way", under_way_.size()));
-    progress_->update(done,
-                      fmt::format("{}  epoch {}/{}  loss {:.3f}", str(run), step.epoch, run.recipe.epochs, step.mean_loss));
-  }
-  // Counts the steps that a diverged run did not make, too.
-  void finish(const train::StudyRun& run, const train::StudyResult& result) {
-    finished_ += steps_(run.recipe);
-    under_way_.erase(str(run));
-    progress_->print(text(run, result));
-  }
-  void print(const std::string& line) { progress_->print(line); }
-
- private:
-  static std::string text(const train::StudyRun& run, const train::StudyResult& result) {
-    if (result.diverged) return str(run) + ": diverged";
-    return fmt::format("{}: {}accuracy {} %, balanced {} %, worst class {} %{}", str(run), run.choosing ? "held out, " : "",
-                       percent(result.metrics.at("accuracy")), percent(result.metrics.at("balanced_accuracy")),
-                       percent(result.metrics.at("worst_class_accuracy")), result.collapsed_to ? ", collapsed" : "");
-  }
-
-  Steps steps_;
-  std::unique_ptr<train::Progress> progress_;
-  std::int64_t finished_ = 0;                      // steps of runs that are
-  std::map<std::string, std::int64_t> under_way_;  // steps made, by run
-};
-
-// Two programs at work in one folder would each write their own results over the other's. Gone when this process is.
-void lock_folder(const std::string& folder) {
-  const std::string path = (std::filesystem::path(folder) / ".lock").string();
-  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  check<DataError>(file >= 0, "study", "expected to write in {}; {}", folder, std::strerror(errno));
-  struct flock whole = {};
-  whole.l_type = F_WRLCK;
-  check<ValueError>(::fcntl(file, F_SETLK, &whole) == 0, "study", "expected {} for this study alone; another is at work in it",
-                    folder);
-}
-
-void print_list(const train::Study& study, const train::StudyStore& store) {
-  std::size_t finished = 0;
-  const std::vector<train::StudyRun> runs = train::study_runs(study, store);
-  for (const train::StudyRun& run : runs) {
-    const bool done = !run.open && train::study_result(study, store, run) != nullptr;
-    finished += done;
-    std::cout << fmt::format("{}  {}\n", done ? "finished" : "to do   ", str(run));
-  }
-  std::cout << fmt::format("{} runs, {} finished\n", runs.size(), finished);
-}
 
 int run(const Flags& flags) {
   const train::Study study = read_study(flags.file);
-  const std::string out = flags.out.empty() ? (std::filesystem::path("runs") / study.name).string() : flags.out;
-  if (!flags.list) {
-    std::filesystem::create_directories(out);
-    lock_folder(out);
-  }
-  train::StudyStore store((std::filesystem::path(out) / "results.jsonl").string());
-  if (flags.list) {
-    print_list(study, store);
-    return kSuccess;
-  }
-  const int cores = num_threads();
-  const int threads = flags.threads.value_or(std::max(1, cores / flags.jobs));
-  set_num_threads(flags.jobs == 1 ? threads : 1);
-  StudyProgress progress(study, store);
-  const StopSignals signals;
-  train::StudyOptions options{
-      .jobs = flags.jobs, .threads = threads, .stop = interrupted, .environment = environment(flags.jobs, threads)};
-  const auto write_tables = [&] { train::write_study_tables(out, study, store, options.environment); };
-  options.on_step = [&](const train::StudyRun& run, const train::StepReport& step) { progress.step(run, step); };
-  options.say = [&](const std::string& sentence) { progress.print("heft: " + sentence); };
-  options.on_result = [&](const train::StudyRun& run, const train::StudyResult& result) {
-    progress.finish(run, result);
-    write_tables();
-  };
-  const bool finished = train::run_study(study, store, options);
-  write_tables();
-  if (!finished) {
-    std::cerr << fmt::format("heft: stopped; {} holds the runs that were finished, the same command goes on after them\n", out);
-    return interrupted_exit_code();
-  }
-  std::cout << train::study_markdown(study, store)
-            << fmt::format("\nwritten to {}: results.jsonl table.md table.csv study.json\n", out);
-  return kSuccess;
+  return run_study(study, flags.out.empty() ? (std::filesystem::path("runs") / study.name).string() : flags.out, flags.how);
 }
 
 }  // namespace
@@ -205,12 +62,7 @@ void add_study(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("file", flags->file, "What to run, in TOML")->required();
   command->add_option("--out", flags->out, "Folder for the results [runs/NAME]");
-  command->add_flag("--list", flags->list, "Say what would be run, and what is finished");
-  command->add_option("--jobs", flags->jobs, "Runs at once, each a process")->check(CLI::Range(1, 4096))->capture_default_str();
-  command
-      ->add_option("--threads", flags->threads,
-                   "Threads of the CPU for each job [OMP_NUM_THREADS, or the cores, over the jobs]")
-      ->check(CLI::Range(1, 4096));
+  add_study_flags(*command, flags->how);
   command->footer(kHelp);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }

@@ -3,28 +3,32 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <optional>
+#include <ostream>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/recipe_flags.h"
 #include "cli/resume.h"
 #include "cli/run.h"
 #include "cli/run_files.h"
+#include "cli/settings.h"
+#include "cli/train_results.h"
 #include "core/check.h"
-#include "train/find_lr.h"
 
 namespace heft::cli {
 namespace {
 
 struct Flags {
   train::Recipe recipe;
+  std::string config;  // a file; empty: none
   std::string out = "runs/latest";
   std::optional<std::string> resume = {};  // empty: the run in `out`
   RunFilesOptions files = {};
   bool no_record = false;
   bool find_lr = false;
+  bool json = false;
 };
 
 constexpr const char* kExamples = R"(Examples:
@@ -36,78 +40,50 @@ constexpr const char* kExamples = R"(Examples:
       a ResNet on your own images, my_images/{train,val}/CLASS/*.jpg
   heft train --data idx --data-dir ~/digits --model resnet20 --lr-schedule cosine --epochs 30 --val-split 0.1
       or on a data set in the format of MNIST
+  heft train --config absgd.toml --seed 1
+      settings from a file, as in  epochs = 20  or  data.imbalance = "exp:0.01"; flags come last
   heft train --resume runs/absgd
       on from its last checkpoint, as if it had never stopped: bit for bit with the same threads on the same CPU
 
-Writes metrics.jsonl (an object per epoch), config.json, model.safetensors (at the end) and best.safetensors (of the epoch of
-the best balanced accuracy, on the validation part if there is one) to --out; state.safetensors and checkpoints/, for --resume;
-and what the steps and the samples did: steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/.
+The settings in a file are TOML, by the names that config.toml of every run has, which is such a file, and out, threads,
+checkpoint_every, keep, early_stopping. Each may also be an environment variable, HEFT_TRAIN_EPOCHS or
+HEFT_TRAIN_DATA_IMBALANCE: it outdoes the file, and flags outdo both. --resume takes neither: a run has its settings.
+
+Writes to --out: metrics.jsonl (an object per epoch); config.json and config.toml, every setting; manifest.json (versions,
+machine, data, command); model.safetensors (at the end) and best.safetensors (of the epoch of the best balanced accuracy, on the
+validation part if there is one); state.safetensors and checkpoints/, for --resume; and what the steps and the samples did:
+steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. heft inspect run shows what is there.
 Ctrl-C and TERM finish the step, save and leave.)";
 
 void print_skipped(const std::vector<data::BrokenFile>& skipped) {
   constexpr std::size_t kNamed = 10;
   if (skipped.empty()) return;
-  std::cerr << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
+  notes() << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
   for (std::size_t i = 0; i < std::min(kNamed, skipped.size()); ++i)
-    std::cerr << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
-  if (skipped.size() > kNamed) std::cerr << "  ... (heft inspect data names them all)\n";
-}
-
-void print_results(const train::Setup& setup, const train::EpochReport& last, const train::BestEpoch& best,
-                   const std::string& out) {
-  const train::Evaluation& test = *last.test;
-  const std::vector<std::string> names = class_names(*setup.data.train);
-  std::cout << fmt::format("test accuracy      {:>5} %\nbalanced accuracy  {:>5} %\nworst class        {:>5} %\n",
-                           percent(test.accuracy), percent(test.balanced_accuracy), percent(test.worst_class_accuracy));
-  if (last.validation)
-    std::cout << fmt::format("validation         {:>5} % accuracy, {} % balanced\n", percent(last.validation->accuracy),
-                             percent(last.validation->balanced_accuracy));
-  std::cout << fmt::format("\n{:<16}{:>16}{:>12}\n", "class", "training images", "accuracy");
-  for (std::size_t c = 0; c < names.size(); ++c)
-    std::cout << fmt::format("{:<16}{:>16}{:>10} %\n", names[c], setup.data.class_counts[c],
-                             percent(test.per_class_accuracy[c]));
-  if (last.epoch < setup.recipe.epochs)
-    std::cout << fmt::format("\nended after epoch {}: no better one since epoch {}\n", last.epoch, best.epoch());
-  std::cout << fmt::format("\nbest.safetensors    epoch {}, {} % balanced accuracy on the {} set\n", best.epoch(),
-                           percent(best.balanced_accuracy()), best.which());
-  std::cout << "written to " << out << ": metrics.jsonl config.json model.safetensors best.safetensors state.safetensors\n";
-}
-
-int find_lr(train::Setup& setup, const std::string& out) {
-  constexpr std::size_t kRows = 12;
-  const train::LrRange range = train::find_lr(setup);
-  std::filesystem::create_directories(out);
-  const std::string path = (std::filesystem::path(out) / "find_lr.jsonl").string();
-  train::LineLog log(path);
-  for (const train::LrPoint& point : range.points) log.add(train::lr_line(point));
-  std::cout << fmt::format("{:>10}{:>12}\n", "lr", "loss");
-  for (std::size_t i = 0; i < range.points.size(); i += std::max<std::size_t>(1, range.points.size() / kRows))
-    std::cout << fmt::format("{:>10.2g}{:>12.4f}\n", range.points[i].lr, range.points[i].smoothed);
-  if (range.diverged && !range.points.empty()) std::cout << fmt::format("diverges at {:.2g}\n", range.points.back().lr);
-  if (range.steepest)
-    std::cout << fmt::format("\nfalls fastest at {:.2g}, lowest at {:.2g}: try --lr {:.2g}\n", *range.steepest, range.lowest,
-                             *range.steepest);
-  else std::cout << "\nthe loss never falls: no learning rate to suggest\n";
-  std::cout << "written to " << path << '\n';
-  return kSuccess;
+    notes() << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
+  if (skipped.size() > kNamed) notes() << "  ... (heft inspect data names them all)\n";
 }
 
 // The options of `command` write to `flags`.
 int run(Flags& flags, CLI::App& command) {
   std::optional<ResumedRun> resumed;
   check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
+  check(flags.config.empty() || !flags.resume, "train",
+        "expected --config or --resume, which goes on with the settings of its run; got both");
   if (flags.resume) {
     resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
     take_recipe(*resumed, command, flags.recipe);
     flags.out = resumed->folder;
+  } else {
+    take_settings(command, flags.config, flags.recipe);
   }
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
-  if (flags.find_lr) return find_lr(setup, flags.out);
+  if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);
   flags.files.record = !flags.no_record;
   RunFiles files(flags.out, setup, resumed, flags.files);
-  std::cerr << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
-                           setup.recipe.optimizer, setup.data.train->size());
+  notes() << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
+                         setup.recipe.optimizer, setup.data.train->size());
 
   const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
   const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
@@ -115,10 +91,10 @@ int run(Flags& flags, CLI::App& command) {
   const train::FitResult result =
       progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
   if (result.stopped) {
-    std::cerr << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
+    notes() << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
     return interrupted_exit_code();
   }
-  print_results(setup, result.epochs.back(), files.best(), flags.out);
+  print_results(setup, result.epochs.back(), files.best(), flags.out, flags.json);
   return kSuccess;
 }
 
@@ -128,6 +104,7 @@ void add_train(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Train a network");
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
+  command->add_option("--config", flags->config, "Settings from that TOML file; the environment and flags outdo it");
   command
       ->add_option_function<std::string>(
           "--resume", [flags](const std::string& path) { flags->resume = path; },
@@ -155,6 +132,7 @@ void add_train(CLI::App& app, int& exit_code) {
       "--find-lr", flags->find_lr,
       "Instead of training: a range test of the learning rate, from 1e-6 to 10, written to find_lr.jsonl in --out");
   command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/");
+  add_json_flag(*command, flags->json, "One JSON object on stdout in the end: the last epoch and the best");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);
   command->footer(kExamples);

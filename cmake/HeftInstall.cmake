@@ -42,6 +42,23 @@ install(FILES ${PROJECT_BINARY_DIR}/heft.pc DESTINATION ${heft_pc_dir} COMPONENT
 
 if(TARGET heft_cli)
   install(TARGETS heft_cli COMPONENT program)
+  # The program says what it takes, for the manual and for shells.
+  set(heft_written ${PROJECT_BINARY_DIR}/written)
+  set(heft_man ${heft_written}/heft.1)
+  set(heft_bash ${heft_written}/heft)
+  set(heft_zsh ${heft_written}/_heft)
+  set(heft_fish ${heft_written}/heft.fish)
+  file(MAKE_DIRECTORY ${heft_written})
+  add_custom_command(OUTPUT ${heft_man} ${heft_bash} ${heft_zsh} ${heft_fish} DEPENDS heft_cli
+                     COMMAND heft_cli man > ${heft_man}
+                     COMMAND heft_cli completion bash > ${heft_bash}
+                     COMMAND heft_cli completion zsh > ${heft_zsh}
+                     COMMAND heft_cli completion fish > ${heft_fish})
+  add_custom_target(heft_written ALL DEPENDS ${heft_man} ${heft_bash} ${heft_zsh} ${heft_fish})
+  install(FILES ${heft_man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
+  install(FILES ${heft_bash} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
+  install(FILES ${heft_zsh} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT program)
+  install(FILES ${heft_fish} DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT program)
 endif()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/heft RENAME copyright COMPONENT library)
 

@@ -158,7 +158,7 @@ Recipe resolved(Recipe r) {
   if (sgd && !r.momentum) r.momentum = 0.9;
   if (has_lambda(r)) {
     r.lambda = r.lambda.value_or(5);
-    r.lambda_from = r.lambda_from.value_or(r.epochs * 3 / 5 + 1);
+    r.lambda_from = r.lambda_from.value_or(static_cast<int>(std::int64_t{r.epochs} * 3 / 5 + 1));
     r.gamma = r.gamma.value_or(0.9);
     r.alpha = r.alpha.value_or(1);
     r.min_share = r.min_share.value_or(0.5);

@@ -1,12 +1,14 @@
 #include "train/recipe_fields.h"
 
 #include <concepts>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "core/check.h"
 #include "train/nearest_name.h"
+#include "train/read_number.h"
 #include "train/visit_recipe.h"
 
 namespace heft::train {
@@ -33,8 +35,18 @@ void read(const RecipeField& from, double& field) {
   else refuse("a number", from);
 }
 
+// A seed that no FieldValue holds as a number.
+bool beyond_whole(const std::string& text, std::integral auto& field) {
+  std::uint64_t value = 0;
+  if (!read_number(text, value) || std::in_range<std::int64_t>(value)) return false;
+  if (!std::in_range<std::remove_reference_t<decltype(field)>>(value)) return false;
+  field = static_cast<std::remove_reference_t<decltype(field)>>(value);
+  return true;
+}
+
 template <std::integral T>
 void read(const RecipeField& from, T& field) {
+  if (const std::string* text = std::get_if<std::string>(&from.value); text != nullptr && beyond_whole(*text, field)) return;
   const std::int64_t* whole = std::get_if<std::int64_t>(&from.value);
   if (whole == nullptr || !std::in_range<T>(*whole))
     refuse(std::is_unsigned_v<T> ? "a whole number from 0 on" : "a whole number", from);

@@ -30,5 +30,15 @@ std::vector<std::string> recipe_field_names();
 // none, with the nearest that is one, and for a value of the wrong type. What is wrong in another way, resolved() and
 // load_datasets() find.
 void set_field(Recipe& recipe, const RecipeField& field);
+// From a text, as an environment variable has it: the type is that of the field with that name.
+RecipeField field_of_text(const std::string& name, const std::string& text, const std::string& where);
+
+// Every field that is set: set_field() of all of them, on Recipe{}, gives the recipe again. A seed beyond what a whole number
+// of TOML can be is a text of digits.
+RecipeFields fields_of(const Recipe& recipe);
+// Those of the resolved recipe that it would not have by itself: left out, they become another value, or the rest is refused.
+RecipeFields changed_fields(const Recipe& recipe);
+// A line of TOML for each: "data.imbalance = \"exp:0.01\"". set_field() takes what a reader makes of it.
+std::string to_toml(const RecipeFields& fields);
 
 }  // namespace heft::train

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/check.h"
 #include "core/parallel.h"
+#include "train/date.h"
 #include "train/workers.h"
 
 namespace heft::train {
@@ -33,15 +33,6 @@ class LastData {
   std::string key_;
   DataSets data_;
 };
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 double steps_of(const Setup& setup) {
   const std::int64_t batches = setup.loader->size(), each = setup.recipe.accumulate;

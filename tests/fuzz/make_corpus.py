@@ -129,3 +129,27 @@ lambda = [1, inf, -5e0]
 put("study", "whole", study.encode())
 put("study", "unknown", b"seeds = [0]\nlamda = 5\n")
 put("study", "nested", b"a = " + b"[" * 200)
+
+config = """epochs = 20
+lr = 1e-1
+optimizer = 'absgd'
+lambda = -inf
+loss = 'focal'
+loss_options.gamma = 2
+seed = 3
+out = 'runs/a'
+threads = 2
+[data]
+imbalance = "exp:0.01"
+seed = 4
+"""
+put("config", "whole", config.encode())
+put("config", "text", b'data.dir = "a\\"\\\\\\u0001\\n\\u00e9"\n')
+put("config", "unknown", b"lamda = 5\n")
+put("config", "type", b"lr = 'fast'\n")
+put("config", "twice", b"lr = 1\nlr = 2\n")
+put("config", "nested", b"data = " + b"{a=" * 200)
+put("config", "cut", b"data.dir = '''")
+put("config", "date", b"epochs = 2020-01-01\n")
+put("config", "large", b"epochs = 2147483647\nseed = 9223372036854775807\nlr = 1e308\n")
+put("config", "epochs", b"epochs = 2147483647\noptimizer = 'absgd'\n")

@@ -1,8 +1,11 @@
 #include "train/progress.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -79,4 +82,52 @@ TEST_CASE("progress: a file is not a terminal", "[train][progress]") {
   CHECK_FALSE(style_of(pipe_ends[1]).bar);
   ::close(pipe_ends[0]);
   ::close(pipe_ends[1]);
+}
+
+namespace {
+
+// Of the environment, until the end of the scope.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    if (value != nullptr) ::setenv(name, value, 1);
+    else ::unsetenv(name);
+  }
+  ~Variable() {
+    if (before_) ::setenv(name_, before_->c_str(), 1);
+    else ::unsetenv(name_);
+  }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+}  // namespace
+
+TEST_CASE("progress: a bar on a terminal alone, and no colour where NO_COLOR says so", "[train]") {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+  if (master < 0 || ::grantpt(master) != 0 || ::unlockpt(master) != 0) HEFT_SKIP("there is no pseudo-terminal");
+  const int terminal = ::open(::ptsname(master), O_RDWR | O_NOCTTY), file = ::open("/dev/null", O_WRONLY);
+  REQUIRE(terminal >= 0);
+  {
+    const Variable kind("TERM", "xterm"), plain("NO_COLOR", nullptr);
+    CHECK(style_of(terminal).bar);
+    CHECK(style_of(terminal).color);
+    CHECK_FALSE(style_of(file).bar);
+    CHECK_FALSE(style_of(file).color);
+    const Variable empty("NO_COLOR", "");  // as good as unset: no-color.org
+    CHECK(style_of(terminal).color);
+    const Variable set("NO_COLOR", "1");
+    CHECK(style_of(terminal).bar);
+    CHECK_FALSE(style_of(terminal).color);
+    const Variable dumb("TERM", "dumb");
+    CHECK_FALSE(style_of(terminal).bar);
+  }
+  ::close(terminal);
+  ::close(file);
+  ::close(master);
 }

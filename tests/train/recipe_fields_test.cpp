@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "tests/catch_compat.h"
+#include "train/recipe_text.h"
 
 using namespace heft;
 using heft::test::contains;
@@ -109,4 +110,66 @@ TEST_CASE("recipe fields: a wrong name or type is refused with its place", "[tra
   CHECK(contains(refusal("data.seed", std::int64_t{-1}), "from 0 on"));
   CHECK(contains(refusal("model", std::int64_t{5}), "expected a text for model"));
   CHECK(contains(refusal("device", std::string("tpu")), "'cpu' or 'cuda'"));
+}
+
+TEST_CASE("recipe fields: a recipe taken apart and put together is the same, as fields and as TOML", "[train][recipe]") {
+  Recipe recipe;
+  recipe.data.dir = "a \"b\"\\\n\x01";
+  recipe.data.seed = std::numeric_limits<std::uint64_t>::max();
+  recipe.optimizer = "absgd";
+  recipe.lambda = -std::numeric_limits<double>::infinity();
+  recipe.lr = 1e-7;
+  recipe.loss_options = {{"label_smoothing", 0.1}};
+  recipe.device = Device::cuda();
+  Recipe again;
+  for (const train::RecipeField& field : train::fields_of(recipe)) train::set_field(again, field);
+  CHECK(train::difference(again, recipe).empty());
+  const std::string toml = train::to_toml(train::fields_of(recipe));
+  CHECK(contains(toml, "data.dir = \"a \\\"b\\\"\\\\\\u000a\\u0001\"\n"));
+  CHECK(contains(toml, "data.seed = \"18446744073709551615\"\n"));
+  CHECK(contains(toml, "lambda = -inf\n"));
+  CHECK(contains(toml, "lr = 1e-07\n"));
+  CHECK(contains(toml, "loss_options.label_smoothing = 0.1\n"));
+  CHECK_FALSE(contains(toml, "gamma"));  // unset
+}
+
+TEST_CASE("recipe fields: what a recipe says that it would not have by itself", "[train][recipe]") {
+  const auto changed = [](const Recipe& recipe) { return str(train::changed_fields(recipe)); };
+  CHECK(changed({}).empty());
+  CHECK(changed(train::resolved({})).empty());
+  Recipe recipe;
+  recipe.lr = 0.05;  // as it is by itself
+  recipe.epochs = 20;
+  recipe.loss = "focal";
+  recipe.loss_options["gamma"] = 1;
+  CHECK(changed(recipe) == "loss = 'focal', epochs = 20");
+  recipe.loss_options["gamma"] = 2;
+  recipe.optimizer = "absgd";
+  recipe.lambda = 5;
+  CHECK(changed(recipe) == "loss = 'focal', loss_options.gamma = 2, optimizer = 'absgd', epochs = 20");
+  recipe.lambda = std::numeric_limits<double>::infinity();
+  recipe.lambda_from = 13;  // as 20 epochs make it
+  CHECK(changed(recipe) == "loss = 'focal', loss_options.gamma = 2, optimizer = 'absgd', lambda = inf, epochs = 20");
+}
+
+TEST_CASE("recipe fields: from texts", "[train][recipe]") {
+  const auto set = [](const std::string& name, const std::string& text) {
+    Recipe recipe;
+    train::set_field(recipe, train::field_of_text(name, text, "HERE"));
+    return recipe;
+  };
+  CHECK(set("epochs", "20").epochs == 20);
+  CHECK(set("lr", "20").lr == 20);
+  CHECK(set("lr", "1e-3").lr == 1e-3);
+  CHECK(std::isinf(*set("lambda", "inf").lambda));
+  CHECK(set("data.dir", "20").data.dir == "20");
+  CHECK(set("device", "cuda").device == Device::cuda());
+  CHECK(set("seed", "18446744073709551615").seed == std::numeric_limits<std::uint64_t>::max());
+  const auto refusal = [&](const std::string& name, const std::string& text) {
+    return message_of<ValueError>([&] { set(name, text); });
+  };
+  CHECK(contains(refusal("lr", "fast"), "expected a number for lr at HERE; got 'fast'"));
+  CHECK(contains(refusal("lr", ""), "got ''"));
+  CHECK(contains(refusal("epochs", "2.5"), "expected a whole number for epochs at HERE; got 2.5"));
+  CHECK(contains(refusal("epochs", "18446744073709551615"), "got '18446744073709551615'"));
 }
