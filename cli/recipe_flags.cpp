@@ -43,6 +43,12 @@ void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
           "--device", [&recipe](const std::string& name) { recipe.device = name == "cuda" ? Device::cuda() : Device::cpu(); },
           "cpu or cuda [cpu]")
       ->check(CLI::IsMember({"cpu", "cuda"}));
+  command
+      .add_option("--precision", recipe.precision, one_of("On a GPU, how f32 products are computed", train::precision_names()))
+      ->capture_default_str();
+  command.add_flag_callback(
+      "--no-graph", [&recipe] { recipe.record_steps = false; },
+      "On a GPU, run each step operation by operation instead of replaying a recorded one: slower, the same numbers");
   command.add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
       ->check(CLI::Range(1, 4096));
 }

@@ -115,12 +115,12 @@ HEFT_HD inline LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMe
   if (max == -kInfinity) return {max, 0};
   const double parts =
       static_cast<double>(n) * exp_of(a.offset + (a.max - max)) + static_cast<double>(m) * exp_of(b.offset + (b.max - max));
-  return {max, log_of(parts / all)};
+  return {max, log_of(quotient(parts, all))};
 }
 
 // The mean of n and m numbers from those of either.
 HEFT_HD inline double mean_of_two(double a, double n, double b, double m) {
-  return n + m > 0 ? a + (b - a) * (m / (n + m)) : 0;
+  return n + m > 0 ? a + (b - a) * quotient(m, n + m) : 0;
 }
 
 template <class Team>
@@ -130,7 +130,7 @@ HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* 
   double sum[1];
   team.template sums<1>(
       n, [=](std::int64_t i, double(&out)[1]) { out[0] = exp_of(z[i] - max); }, sum);
-  return {max, log_of(sum[0] / static_cast<double>(n))};
+  return {max, log_of(quotient(sum[0], static_cast<double>(n)))};
 }
 
 // z_i + log q_i
@@ -158,7 +158,8 @@ HEFT_HD Moments moments(const Team& team, const Batch& batch, double lambda) {
   team.template sums<4>(
       batch.n,
       [=](std::int64_t i, double(&out)[4]) {
-        const double q = batch.q(i), log_e = q > 0 ? (sign * batch.losses[i] - top) / size : 0, e = q > 0 ? exp_of(log_e) : 0;
+        const double q = batch.q(i), log_e = q > 0 ? quotient(sign * batch.losses[i] - top, size) : 0,
+                     e = q > 0 ? exp_of(log_e) : 0;
         out[0] = q, out[1] = q * e, out[2] = q * e * e, out[3] = e > 0 ? q * e * log_e : 0;
       },
       all);
@@ -230,14 +231,15 @@ HEFT_HD void pool_priors(const Team& team, const Batch& batch, Pool& pool) {
   team.template sums<2>(
       batch.n,
       [=](std::int64_t i, double(&out)[2]) {
-        out[0] = batch.q(i) / now;
-        out[1] = (batch.prior_before ? batch.prior_before[i] : 1) / now;
+        out[0] = quotient(batch.q(i), now);
+        out[1] = quotient(batch.prior_before ? batch.prior_before[i] : 1, now);
       },
       priors);
   const double prior = priors[0];
   if (prior > 0)
     team.template sums<1>(
-        batch.n, [=](std::int64_t i, double(&out)[1]) { out[0] = batch.losses[i] / now * (batch.q(i) / prior); }, loss);
+        batch.n,
+        [=](std::int64_t i, double(&out)[1]) { out[0] = quotient(batch.losses[i], now) * quotient(batch.q(i), prior); }, loss);
   pool.loss = mean_of_two(pool.loss, earlier * pool.prior, loss[0], now * prior);
   pool.prior = mean_of_two(pool.prior, earlier, prior, now);
   pool.prior_before = mean_of_two(pool.prior_before, earlier, priors[1], now);
@@ -430,7 +432,7 @@ HEFT_HD double step(const Team& team, const Options& o, const Batch& batch, Stat
       n,
       [=](std::int64_t i, double(&out)[3]) {
         const double share = weights[i] * scale;
-        out[0] = share, out[1] = share * share, out[2] = weights[i] * (batch.losses[i] / static_cast<double>(n));
+        out[0] = share, out[1] = share * share, out[2] = weights[i] * quotient(batch.losses[i], static_cast<double>(n));
       },
       sums);
   if (update) {

@@ -7,8 +7,10 @@ namespace heft {
 namespace cuda {
 namespace {
 
-constexpr int kBlock = 512;  // of the statistics: one block a multiprocessor, so that few partial results are left to join
-constexpr int kUnroll = 4;   // rows a thread reads before it uses any
+// Of the statistics: large blocks on half of the multiprocessors, which is enough to be bound by memory, so that few partial
+// results are left to join.
+constexpr int kBlock = 1024;
+constexpr int kUnroll = 4;  // rows a thread reads before it uses any
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
 
@@ -20,11 +22,12 @@ struct Statistics {
 };
 
 // Every thread holds count, mean and the sum of squared distances from it, which nothing large is ever subtracted from: four
-// rows get theirs in registers, then join the thread's, the threads of a block join each other's (Chan et al. 1979), and the
-// blocks' are summed in f64.
+// rows get theirs in registers, then join the thread's (Chan et al. 1979). The threads of a block, and then the blocks, are
+// summed in f64 around the mean of one of them.
 template <class T, int V>
 __global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g, T* partials, Statistics<T> result) {
-  __shared__ T means[V][kBlock], squares[V][kBlock], counts[kBlock];
+  __shared__ T shifts[32];
+  __shared__ double shared[kBlock / 32 * 64];
   const Place at = place<V>(g);
   const int t = static_cast<int>(threadIdx.x);
   T count = 0, mean[V] = {}, m2[V] = {};
@@ -54,29 +57,25 @@ __global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g
     }
     count += n;
   }
-  counts[t] = count;
+  T* shift = shifts + t % g.width * V;
+  if (at.y == 0)
 #pragma unroll
-  for (int j = 0; j < V; ++j) means[j][t] = mean[j], squares[j][t] = m2[j];
+    for (int j = 0; j < V; ++j) shift[j] = mean[j];
   __syncthreads();
-  for (int step = power_of_two(g.height) / 2; step > 0; step /= 2) {
-    const int other = t + step * g.width;
-    if (at.active && at.y < step && at.y + step < g.height && counts[other] > T(0)) {
-      const T n = counts[other], share = n / (count + n);
+  double sums[2 * V];
 #pragma unroll
-      for (int j = 0; j < V; ++j) {
-        const T d = means[j][other] - mean[j];
-        means[j][t] = mean[j] += d * share;
-        squares[j][t] = m2[j] += squares[j][other] + d * d * count * share;
-      }
-      counts[t] = count += n;
-    }
-    __syncthreads();
+  for (int j = 0; j < V; ++j) {
+    const double n = static_cast<double>(count), d = count > T(0) ? static_cast<double>(mean[j]) - shift[j] : 0;
+    sums[j] = n * d;
+    sums[V + j] = static_cast<double>(m2[j]) + n * d * d;
   }
+  sum_rows<kBlock>(g, sums, shared);
   if (at.active && at.y == 0)
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      partials[2 * blockIdx.x * g.channels + at.channel + j] = mean[j];
-      partials[(2 * blockIdx.x + 1) * g.channels + at.channel + j] = m2[j];
+      const double n = static_cast<double>(g.rows_of(static_cast<int>(blockIdx.x))), d = sums[j] / n;
+      partials[2 * blockIdx.x * g.channels + at.channel + j] = static_cast<T>(shift[j] + d);
+      partials[(2 * blockIdx.x + 1) * g.channels + at.channel + j] = static_cast<T>(sums[V + j] - sums[j] * d);
     }
   if (!arrives_last(&arrivals[blockIdx.y], gridDim.x)) return;
   // Around the mean of the first slice, plain sums do.
@@ -143,7 +142,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, int V>
 void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fusion) {
-  const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, multiprocessors(), 1);
+  const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, multiprocessors() / 2, 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, x.dtype(), x.device());
   const Statistics<T> result{values<T>(mean), values<T>(variance),
                              fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,

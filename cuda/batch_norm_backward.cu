@@ -7,8 +7,9 @@ namespace heft {
 namespace cuda {
 namespace {
 
-constexpr int kBlock = 512;
-constexpr int kUnroll = 4;
+constexpr int kBlock = 1024;  // as in the forward statistics
+constexpr int kUnroll = 4;    // rows a thread reads before it uses any; of the sums, which read more from each, kSumUnroll
+constexpr int kSumUnroll = 2;
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
 
@@ -21,15 +22,15 @@ struct Inputs {
 // The gradient g behind the relu, summed, and its product with x - mean. `behind`: where g itself goes, or null.
 template <class T, int V, bool relu>
 __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T* behind, T* partials, T* dgamma, T* dbeta) {
-  __shared__ T shared[2][V][kBlock];
+  __shared__ double shared[kBlock / 32 * 64];
   const Place at = place<V>(t);
   T sum[V] = {}, product[V] = {};
   Pack<T, V> mean = {};
   if (at.active) mean = load<V>(in.mean + at.channel);
-  for (std::int64_t row = at.first; row < at.end; row += kUnroll * t.height) {
-    Pack<T, V> g[kUnroll] = {}, x[kUnroll] = {}, y[kUnroll] = {};
+  for (std::int64_t row = at.first; row < at.end; row += kSumUnroll * t.height) {
+    Pack<T, V> g[kSumUnroll] = {}, x[kSumUnroll] = {}, y[kSumUnroll] = {};
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kSumUnroll; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
         const std::int64_t i = r * t.channels + at.channel;
         g[u] = load<V>(in.dy + i);
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T*
         if constexpr (relu) y[u] = load<V>(in.y + i);
       }
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kSumUnroll; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
@@ -48,24 +49,15 @@ __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T*
         if (behind != nullptr) store(behind + r * t.channels + at.channel, g[u]);
       }
   }
-  const int me = static_cast<int>(threadIdx.x);
+  double sums[2 * V];
 #pragma unroll
-  for (int j = 0; j < V; ++j) shared[0][j][me] = sum[j], shared[1][j][me] = product[j];
-  __syncthreads();
-  for (int step = power_of_two(t.height) / 2; step > 0; step /= 2) {
-    if (at.active && at.y < step && at.y + step < t.height)
-#pragma unroll
-      for (int j = 0; j < V; ++j) {
-        shared[0][j][me] = sum[j] += shared[0][j][me + step * t.width];
-        shared[1][j][me] = product[j] += shared[1][j][me + step * t.width];
-      }
-    __syncthreads();
-  }
+  for (int j = 0; j < V; ++j) sums[j] = sum[j], sums[V + j] = product[j];
+  sum_rows<kBlock>(t, sums, shared);
   if (at.active && at.y == 0)
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      partials[2 * blockIdx.x * t.channels + at.channel + j] = sum[j];
-      partials[(2 * blockIdx.x + 1) * t.channels + at.channel + j] = product[j];
+      partials[2 * blockIdx.x * t.channels + at.channel + j] = static_cast<T>(sums[j]);
+      partials[(2 * blockIdx.x + 1) * t.channels + at.channel + j] = static_cast<T>(sums[V + j]);
     }
   if (!arrives_last(&arrivals[blockIdx.y], gridDim.x)) return;
   sum_slices<kBlock>(
@@ -120,7 +112,7 @@ __global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t,
 
 template <class T, int V, bool relu>
 void run(Inputs<T> in, const Shape& shape, Tensor& behind, BatchNormGradients& result) {
-  const Tiling g = tiling("batch_norm", shape, V, kBlock, multiprocessors(), 1);
+  const Tiling g = tiling("batch_norm", shape, V, kBlock, multiprocessors() / 2, 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, result.gamma.dtype(), Device::cuda());
   T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta), *kept = behind.defined() ? values<T>(behind) : nullptr;
   launch(sums_kernel<T, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);

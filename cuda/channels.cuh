@@ -42,7 +42,7 @@ struct Tiling {
   std::int64_t rows;
   std::int64_t slice;  // rows of a slice; the last may have fewer
   int channels;
-  int width;   // threads side by side along the channels
+  int width;   // threads side by side along the channels, a power of two
   int height;  // and below each other along the rows
   int slices;
   int tiles;
@@ -59,10 +59,11 @@ inline Tiling tiling(const char* op, const Shape& x, int vector, int threads, st
   g.rows = x[0] * x[2] * x[3];
   g.channels = static_cast<int>(x[1]);
   const int groups = g.channels / vector, widest = 32 / vector;
-  g.tiles = (groups + widest - 1) / widest;
+  g.width = 1;
+  while (g.width < groups && g.width < widest) g.width *= 2;
+  g.tiles = (groups + g.width - 1) / g.width;
   if (g.tiles > kMaxTiles)
     throw ValueError(op, "expected at most " + std::to_string(32 * kMaxTiles) + " channels; got " + std::to_string(x[1]));
-  g.width = (groups + g.tiles - 1) / g.tiles;
   g.height = threads / g.width;
   const std::int64_t useful = (g.rows + std::int64_t{each} * g.height - 1) / (std::int64_t{each} * g.height);
   const std::int64_t slices = std::clamp<std::int64_t>(blocks / g.tiles, 1, useful);
@@ -93,6 +94,32 @@ __device__ inline Place place(const Tiling& g) {
 
 // The least power of two that is at least n.
 __device__ inline int power_of_two(int n) { return n <= 1 ? 1 : 1 << (32 - __clz(n - 1)); }
+
+// The sums of K values over the threads of a block that have the same channels, in the `width` first of it, added in an order
+// that is always the same. `shared`: K * width numbers a warp.
+template <int Threads, int K>
+__device__ inline void sum_rows(const Tiling& g, double (&v)[K], double* shared) {
+  constexpr int kWarps = Threads / 32;
+  for (int lanes = 16; lanes >= g.width; lanes /= 2)
+#pragma unroll
+    for (int k = 0; k < K; ++k) v[k] += __shfl_xor_sync(0xffffffffu, v[k], lanes);
+  const int t = static_cast<int>(threadIdx.x), lane = t % 32;
+  if (lane < g.width)
+#pragma unroll
+    for (int k = 0; k < K; ++k) shared[(t / 32 * K + k) * g.width + lane] = v[k];
+  __syncthreads();
+  double sum = 0;  // of value t / width in column t % width
+  if (t < K * g.width) {
+#pragma unroll 8
+    for (int warp = 0; warp < kWarps; ++warp) sum += shared[warp * K * g.width + t];
+  }
+  __syncthreads();
+  if (t < K * g.width) shared[t] = sum;
+  __syncthreads();
+  if (t < g.width)
+#pragma unroll
+    for (int k = 0; k < K; ++k) v[k] = shared[k * g.width + t];
+}
 
 // For two values of each of a tile's channels that every slice has left behind: calls f(channel, slice) for all of them, which
 // adds to a and b, and then g(channel, a, b) with the sums, in an order that is always the same. All threads of a block call

@@ -5,6 +5,16 @@
 namespace heft {
 namespace {
 
+// Functions of their own, as tilt::exp_of is.
+__device__ __noinline__ double sum_of_warp(double v) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) v += __shfl_xor_sync(0xffffffffu, v, lanes);
+  return v;
+}
+__device__ __noinline__ double max_of_warp(double v) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) v = tilt::larger(v, __shfl_xor_sync(0xffffffffu, v, lanes));
+  return v;
+}
+
 // Everything but the loops is done by all threads alike, on the same numbers. A small batch is one warp's: what costs time here
 // is waiting for each other.
 template <int kThreads>
@@ -15,17 +25,23 @@ struct Team {
     if constexpr (kThreads == 32) __syncwarp();
     else __syncthreads();
   }
-  template <class Join>
-  __device__ double all(double v, double none, Join join) const {
-    for (int lanes = 16; lanes > 0; lanes /= 2) v = join(v, __shfl_xor_sync(0xffffffffu, v, lanes));
-    if constexpr (kThreads > 32) {
-      if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = v;
-      __syncthreads();
-      v = threadIdx.x % 32 < kThreads / 32 ? shared[threadIdx.x % 32] : none;
-      for (int lanes = kThreads / 64; lanes > 0; lanes /= 2) v = join(v, __shfl_xor_sync(0xffffffffu, v, lanes));
-      v = __shfl_sync(0xffffffffu, v, 0);
-      __syncthreads();
-    }
+  __device__ double sum(double v) const {
+    v = sum_of_warp(v);
+    if constexpr (kThreads > 32) v = sum_of_warp(from_warps(v, 0));
+    return v;
+  }
+  __device__ double largest(double v) const {
+    v = max_of_warp(v);
+    if constexpr (kThreads > 32) v = max_of_warp(from_warps(v, -tilt::kInfinity));
+    return v;
+  }
+  // What the warps have, in every warp, one a lane.
+  __device__ double from_warps(double v, double none) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    if (lane == 0) shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = lane < kThreads / 32 ? shared[lane] : none;
+    __syncthreads();
     return v;
   }
 
@@ -43,13 +59,13 @@ struct Team {
       f(i, entries);
       for (int k = 0; k < K; ++k) mine[k] += entries[k];
     }
-    for (int k = 0; k < K; ++k) out[k] = all(mine[k], 0, [](double a, double b) { return a + b; });
+    for (int k = 0; k < K; ++k) out[k] = sum(mine[k]);
   }
   template <class F>
   __device__ double max(std::int64_t n, F f) const {
     double top = -tilt::kInfinity;
     for (std::int64_t i = threadIdx.x; i < n; i += kThreads) top = tilt::larger(f(i), top);
-    return all(top, -tilt::kInfinity, [](double a, double b) { return tilt::larger(a, b); });
+    return largest(top);
   }
   // By rank: the one value that has as many before it as it should.
   __device__ double median(std::int64_t n, const double* values) const {
@@ -114,7 +130,7 @@ TiltResult launch(const Tensor& losses, const Tensor& prior, const Tensor& prior
                  cuda::values<T>(result.value));
   };
   if (n <= kSmall) run.template operator()<32>();
-  else run.template operator()<512>();
+  else run.template operator()<256>();
   cuda::launched("absgd");
   return result;
 }

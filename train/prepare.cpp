@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/random.h"
+#include "cuda/cuda.h"
 #include "data/imbalance.h"
 #include "data/mixup.h"
 #include "data/photo_augment.h"
@@ -143,6 +144,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   s.net = models::make(r.model, s.info.options);
   if (!r.init.empty()) load_weights(r.init, *s.net, {.new_head = r.init_head == "new"});
   if (!r.freeze.empty()) freeze_modules(*s.net, r.freeze);
+  if (r.device.is_cuda()) cuda::set_precision(r.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));
@@ -164,6 +166,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
            .test = s.data.test,
            .validation = s.data.validation};
   s.fit.accumulate = r.accumulate;
+  s.fit.record_steps = r.record_steps;
   s.fit.classes_are_groups = reweight.rule == "group_dro";
   if (learns_from_clean_images(reweight)) {
     check(s.data.meta != nullptr, kOp, "expected data with meta images for reweight {}; got none", r.reweight);

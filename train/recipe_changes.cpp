@@ -16,6 +16,7 @@ using Constants = std::map<std::string, double>;
 FieldValue value_of(double value) { return value; }
 FieldValue value_of(const std::string& value) { return value; }
 FieldValue value_of(Device value) { return value.str(); }
+FieldValue value_of(bool value) { return value; }
 FieldValue value_of(std::integral auto value) {
   if (std::in_range<std::int64_t>(value)) return static_cast<std::int64_t>(value);
   return std::to_string(value);
@@ -88,16 +89,18 @@ RecipeFields changed_fields(const Recipe& recipe) {
 }
 
 RecipeField field_of_text(const std::string& name, const std::string& text, const std::string& where) {
-  bool is_text = false;
+  bool is_text = false, is_bool = false;
   const Recipe any;
   visit_recipe(any, [&](const std::string& field, const auto& value) {
     using T = std::remove_cvref_t<decltype(value)>;
     is_text = is_text || (field == name && (std::is_same_v<T, std::string> || std::is_same_v<T, Device>));
+    is_bool = is_bool || (field == name && std::is_same_v<T, bool>);
   });
   std::int64_t whole = 0;
   std::uint64_t seed = 0;
   double real = 0;
   if (is_text || text.empty()) return {name, text, where};
+  if (is_bool && (text == "true" || text == "false")) return {name, text == "true", where};
   if (read_number(text, whole)) return {name, whole, where};
   if (!read_number(text, seed) && read_number(text, real)) return {name, real, where};
   return {name, text, where};

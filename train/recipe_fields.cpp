@@ -53,6 +53,12 @@ void read(const RecipeField& from, T& field) {
   field = static_cast<T>(*whole);
 }
 
+void read(const RecipeField& from, bool& field) {
+  const bool* yes = std::get_if<bool>(&from.value);
+  if (yes == nullptr) refuse("true or false", from);
+  field = *yes;
+}
+
 template <class T>
 void read(const RecipeField& from, std::optional<T>& field) {
   read(from, field.emplace());

@@ -59,6 +59,8 @@ void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("mixup", r.mixup);
   visit("seed", r.seed);
   visit("device", r.device);
+  visit("precision", r.precision);
+  visit("record_steps", r.record_steps);
 }
 
 }  // namespace heft::train

@@ -74,6 +74,8 @@ TEST_CASE("recipe fields: what is set is what the recipe says", "[train][recipe]
   set("augment", std::string("crop-flip"));
   set("mixup", std::int64_t{1});
   set("device", std::string("cuda"));
+  set("record_steps", false);
+  CHECK_FALSE(recipe.record_steps);
   CHECK(recipe.data.imbalance == "exp:0.1");
   CHECK(recipe.data.validation == 0.25);
   CHECK(recipe.data.seed == 7);
@@ -110,6 +112,7 @@ TEST_CASE("recipe fields: a wrong name or type is refused with its place", "[tra
   CHECK(contains(refusal("data.seed", std::int64_t{-1}), "from 0 on"));
   CHECK(contains(refusal("model", std::int64_t{5}), "expected a text for model"));
   CHECK(contains(refusal("device", std::string("tpu")), "'cpu' or 'cuda'"));
+  CHECK(contains(refusal("record_steps", std::int64_t{1}), "expected true or false for record_steps"));
 }
 
 TEST_CASE("recipe fields: a recipe taken apart and put together is the same, as fields and as TOML", "[train][recipe]") {
@@ -121,6 +124,7 @@ TEST_CASE("recipe fields: a recipe taken apart and put together is the same, as 
   recipe.lr = 1e-7;
   recipe.loss_options = {{"label_smoothing", 0.1}};
   recipe.device = Device::cuda();
+  recipe.record_steps = false;
   Recipe again;
   for (const train::RecipeField& field : train::fields_of(recipe)) train::set_field(again, field);
   CHECK(train::difference(again, recipe).empty());
@@ -128,6 +132,7 @@ TEST_CASE("recipe fields: a recipe taken apart and put together is the same, as 
   CHECK(contains(toml, "data.dir = \"a \\\"b\\\"\\\\\\u000a\\u0001\"\n"));
   CHECK(contains(toml, "data.seed = \"18446744073709551615\"\n"));
   CHECK(contains(toml, "lambda = -inf\n"));
+  CHECK(contains(toml, "record_steps = false\n"));
   CHECK(contains(toml, "lr = 1e-07\n"));
   CHECK(contains(toml, "loss_options.label_smoothing = 0.1\n"));
   CHECK_FALSE(contains(toml, "gamma"));  // unset
@@ -164,6 +169,7 @@ TEST_CASE("recipe fields: from texts", "[train][recipe]") {
   CHECK(std::isinf(*set("lambda", "inf").lambda));
   CHECK(set("data.dir", "20").data.dir == "20");
   CHECK(set("device", "cuda").device == Device::cuda());
+  CHECK_FALSE(set("record_steps", "false").record_steps);
   CHECK(set("seed", "18446744073709551615").seed == std::numeric_limits<std::uint64_t>::max());
   const auto refusal = [&](const std::string& name, const std::string& text) {
     return message_of<ValueError>([&] { set(name, text); });
