@@ -123,14 +123,19 @@ HEFT_HD inline double mean_of_two(double a, double n, double b, double m) {
   return n + m > 0 ? a + (b - a) * quotient(m, n + m) : 0;
 }
 
+// `max` is the largest z.
 template <class Team>
-HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z) {
-  const double max = team.max(n, [=](std::int64_t i) { return z[i]; });
+HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z, double max) {
   if (max == -kInfinity) return {max, 0};
   double sum[1];
   team.template sums<1>(
       n, [=](std::int64_t i, double(&out)[1]) { out[0] = exp_of(z[i] - max); }, sum);
   return {max, log_of(quotient(sum[0], static_cast<double>(n)))};
+}
+
+template <class Team>
+HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z) {
+  return log_mean_exp(team, n, z, team.max(n, [=](std::int64_t i) { return z[i]; }));
 }
 
 // z_i + log q_i
@@ -227,19 +232,23 @@ HEFT_HD inline double gamma_of(const Options& o, std::int64_t n, std::int64_t ba
 template <class Team>
 HEFT_HD void pool_priors(const Team& team, const Batch& batch, Pool& pool) {
   const double now = static_cast<double>(batch.n), earlier = static_cast<double>(pool.samples);
-  double priors[2], loss[1] = {0};
-  team.template sums<2>(
-      batch.n,
-      [=](std::int64_t i, double(&out)[2]) {
-        out[0] = quotient(batch.q(i), now);
-        out[1] = quotient(batch.prior_before ? batch.prior_before[i] : 1, now);
-      },
-      priors);
+  double priors[2] = {1, 1}, loss[1] = {0};
+  if (batch.prior || batch.prior_before)
+    team.template sums<2>(
+        batch.n,
+        [=](std::int64_t i, double(&out)[2]) {
+          out[0] = quotient(batch.q(i), now);
+          out[1] = quotient(batch.prior_before ? batch.prior_before[i] : 1, now);
+        },
+        priors);
   const double prior = priors[0];
   if (prior > 0)
     team.template sums<1>(
         batch.n,
-        [=](std::int64_t i, double(&out)[1]) { out[0] = quotient(batch.losses[i], now) * quotient(batch.q(i), prior); }, loss);
+        [=](std::int64_t i, double(&out)[1]) {
+          out[0] = quotient(batch.losses[i], now) * (batch.prior ? quotient(batch.q(i), prior) : 1);
+        },
+        loss);
   pool.loss = mean_of_two(pool.loss, earlier * pool.prior, loss[0], now * prior);
   pool.prior = mean_of_two(pool.prior, earlier, prior, now);
   pool.prior_before = mean_of_two(pool.prior_before, earlier, priors[1], now);
@@ -260,22 +269,23 @@ HEFT_HD void change_prior(const Team& team, Average& next, const Batch& batch, P
   if (pool.prior > 0 && pool.prior_before > 0) next.mean_prior *= pool.prior / pool.prior_before;
 }
 
-// Applies the clip to z and notes how many it touched, and whether all of z is out of the average's reach.
+// Applies the clip to z and notes how many it touched, and whether all of z is out of the average's reach. Returns the largest
+// z.
 template <class Team>
-HEFT_HD void bound(const Team& team, const Options& o, std::int64_t n, double* z, const Average& average, Pool& pool) {
+HEFT_HD double bound(const Team& team, const Options& o, std::int64_t n, double* z, const Average& average, Pool& pool) {
+  const double highest = team.max(n, [=](std::int64_t i) { return z[i]; });
   if (std::isinf(o.clip)) {
     pool.far = false;
-    return;
+    return highest;
   }
   const double reach = log_of(static_cast<double>(average.batch_size)) + o.clip;
   double middle = 0;
   if (o.gamma < 1 && average.log_u > -kInfinity) {
     middle = level(o, average);
-    const double highest = team.max(n, [=](std::int64_t i) { return z[i]; });
     const double lowest = -team.max(n, [=](std::int64_t i) { return -z[i]; });
     bool far = highest < middle - reach || lowest > middle + reach;
     if (!far && lowest < middle - reach) {  // else the mean of exp(z) cannot be that low
-      const LogMeanExp b = log_mean_exp(team, n, z);
+      const LogMeanExp b = log_mean_exp(team, n, z, highest);
       far = b.max + b.offset < middle - reach;
     }
     pool.far = pool.far && far;
@@ -283,11 +293,13 @@ HEFT_HD void bound(const Team& team, const Options& o, std::int64_t n, double* z
     middle = team.median(n, z);
     pool.far = false;
   }
+  if (highest <= middle + reach) return highest;
   double touched[1];
   team.template sums<1>(
       n, [=](std::int64_t i, double(&out)[1]) { out[0] = z[i] > middle + reach ? 1 : 0; }, touched);
   pool.clipped += static_cast<std::int64_t>(touched[0]);
   team.each(n, [=](std::int64_t i) { z[i] = smaller(z[i], middle + reach); });
+  return middle + reach;
 }
 
 // Where lambda leaves the batch to fewer samples than min_share, the shares of the next lambda that does not.
@@ -339,8 +351,8 @@ HEFT_HD void weigh(const Team& team, const Options& o, const Batch& batch, const
   double* z = weights;
   if (tilted) {
     tilt(team, batch, next.lambda, batch.prior, z);
-    bound(team, o, n, z, next, pool);
-    pool.z = merge(pool.z, pool.samples, log_mean_exp(team, n, z), n);
+    const double highest = bound(team, o, n, z, next, pool);
+    pool.z = merge(pool.z, pool.samples, log_mean_exp(team, n, z, highest), n);
     next.far_batches = pool.far ? next.far_batches + 1 : 0;
   }
   pool.samples += n;

@@ -7,10 +7,8 @@ namespace heft {
 namespace cuda {
 namespace {
 
-// Of the statistics: large blocks on half of the multiprocessors, which is enough to be bound by memory, so that few partial
-// results are left to join.
-constexpr int kBlock = 1024;
-constexpr int kUnroll = 4;  // rows a thread reads before it uses any
+constexpr int kBlock = 512;  // of the statistics: two blocks a multiprocessor, so that few partial results are left to join
+constexpr int kUnroll = 4;   // rows a thread reads before it uses any
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
 
@@ -142,7 +140,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, int V>
 void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fusion) {
-  const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, multiprocessors() / 2, 1);
+  const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, 2 * multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, x.dtype(), x.device());
   const Statistics<T> result{values<T>(mean), values<T>(variance),
                              fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,

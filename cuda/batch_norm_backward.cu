@@ -7,8 +7,8 @@ namespace heft {
 namespace cuda {
 namespace {
 
-constexpr int kBlock = 1024;  // as in the forward statistics
-constexpr int kUnroll = 4;    // rows a thread reads before it uses any; of the sums, which read more from each, kSumUnroll
+constexpr int kBlock = 512;  // as in the forward statistics
+constexpr int kUnroll = 4;   // rows a thread reads before it uses any; of the sums, which read more from each, kSumUnroll
 constexpr int kSumUnroll = 2;
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t,
 
 template <class T, int V, bool relu>
 void run(Inputs<T> in, const Shape& shape, Tensor& behind, BatchNormGradients& result) {
-  const Tiling g = tiling("batch_norm", shape, V, kBlock, multiprocessors() / 2, 1);
+  const Tiling g = tiling("batch_norm", shape, V, kBlock, 2 * multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, result.gamma.dtype(), Device::cuda());
   T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta), *kept = behind.defined() ? values<T>(behind) : nullptr;
   launch(sums_kernel<T, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);

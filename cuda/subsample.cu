@@ -1,37 +1,43 @@
-// Fewer pixels between more channels, in channels-last: a thread a value of the result.
+// Fewer pixels between more channels, in channels-last: a thread for V neighbouring values of the result.
+#include "cuda/channels.cuh"
 #include "cuda/cuda_backend.h"
-#include "cuda/launch.cuh"
 #include "cuda/layout.h"
 
 namespace heft {
+namespace cuda {
 namespace {
 
 struct Sizes {
   unsigned c, h, w, to_c, to_h, to_w, stride, before;
 };
 
-template <class T>
+template <class T, int V>
 void forward(const Sizes& s, const Tensor& x, Tensor& y) {
-  const T* from = cuda::values<T>(x);
-  T* to = cuda::values<T>(y);
-  cuda::for_each("subsample", y.numel(), [=] __device__(std::int64_t e) {
-    const unsigned pixel = static_cast<unsigned>(e) / s.to_c;
-    const unsigned c = static_cast<unsigned>(e) - pixel * s.to_c - s.before;  // huge before the first
-    const unsigned column = pixel % s.to_w, row = pixel / s.to_w % s.to_h, image = pixel / s.to_w / s.to_h;
-    to[e] = c < s.c ? from[((std::int64_t{image} * s.h + row * s.stride) * s.w + column * s.stride) * s.c + c] : T(0);
+  const T* from = values<T>(x);
+  T* to = values<T>(y);
+  for_each("subsample", y.numel() / V, [=] __device__(std::int64_t e) {
+    const unsigned groups = s.to_c / V, pixel = static_cast<unsigned>(e) / groups;
+    const unsigned c = (static_cast<unsigned>(e) - pixel * groups) * V - s.before;  // huge before the first
+    const unsigned line = pixel / s.to_w, column = pixel - line * s.to_w, image = line / s.to_h, row = line - image * s.to_h;
+    Pack<T, V> kept = {};
+    if (c < s.c) kept = load<V>(from + ((std::int64_t{image} * s.h + row * s.stride) * s.w + column * s.stride) * s.c + c);
+    store(to + e * V, kept);
   });
 }
 
-template <class T>
+template <class T, int V>
 void backward(const Sizes& s, const Tensor& dy, Tensor& dx) {
-  const T* from = cuda::values<T>(dy);
-  T* to = cuda::values<T>(dx);
-  cuda::for_each("subsample", dx.numel(), [=] __device__(std::int64_t e) {
-    const unsigned pixel = static_cast<unsigned>(e) / s.c, c = static_cast<unsigned>(e) - pixel * s.c;
-    const unsigned column = pixel % s.w, row = pixel / s.w % s.h, image = pixel / s.w / s.h;
-    to[e] = row % s.stride == 0 && column % s.stride == 0
-                ? from[((std::int64_t{image} * s.to_h + row / s.stride) * s.to_w + column / s.stride) * s.to_c + c + s.before]
-                : T(0);
+  const T* from = values<T>(dy);
+  T* to = values<T>(dx);
+  for_each("subsample", dx.numel() / V, [=] __device__(std::int64_t e) {
+    const unsigned groups = s.c / V, pixel = static_cast<unsigned>(e) / groups;
+    const unsigned c = (static_cast<unsigned>(e) - pixel * groups) * V;
+    const unsigned line = pixel / s.w, column = pixel - line * s.w, image = line / s.h, row = line - image * s.h;
+    const unsigned r = row / s.stride, k = column / s.stride;
+    Pack<T, V> kept = {};
+    if (r * s.stride == row && k * s.stride == column)
+      kept = load<V>(from + ((std::int64_t{image} * s.to_h + r) * s.to_w + k) * s.to_c + c + s.before);
+    store(to + e * V, kept);
   });
 }
 
@@ -40,23 +46,36 @@ Sizes sizes(const Shape& x, const Shape& y, std::int64_t stride, std::int64_t be
   return {of(x[1]), of(x[2]), of(x[3]), of(y[1]), of(y[2]), of(y[3]), of(stride), of(before)};
 }
 
+// Whether channels can be taken four (f64: two) at a time.
+template <class T>
+bool in_packs(const Sizes& s, const Tensor& a, const Tensor& b) {
+  return s.c % kWidest<T> == 0 && s.before % kWidest<T> == 0 && vectorised<T>(s.to_c, {a.raw(), b.raw()});
+}
+
 }  // namespace
+}  // namespace cuda
 
 Tensor CudaBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
-  const auto kept = [stride](std::int64_t extent) { return (extent + stride - 1) / stride; };
   cuda::check_shape(x.numel() < (std::int64_t{1} << 31), "subsample", "fewer than 2^31 elements; got " + x.shape().str());
+  const auto kept = [stride](std::int64_t extent) { return (extent + stride - 1) / stride; };
   const Tensor input = cuda::as_channels_last(x);
   Tensor y = cuda::empty_channels_last({x.size(0), before + x.size(1) + after, kept(x.size(2)), kept(x.size(3))}, x.dtype());
-  const Sizes s = sizes(x.shape(), y.shape(), stride, before);
-  dispatch_float("subsample", x.dtype(), [&]<class T>() { forward<T>(s, input, y); });
+  const cuda::Sizes s = cuda::sizes(x.shape(), y.shape(), stride, before);
+  dispatch_float("subsample", x.dtype(), [&]<class T>() {
+    if (cuda::in_packs<T>(s, input, y)) cuda::forward<T, cuda::kWidest<T>>(s, input, y);
+    else cuda::forward<T, 1>(s, input, y);
+  });
   return y;
 }
 
 Tensor CudaBackend::subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) {
   const Tensor gradient = cuda::as_channels_last(dy);
   Tensor dx = cuda::empty_channels_last(x_shape, dy.dtype());
-  const Sizes s = sizes(x_shape, dy.shape(), stride, before);
-  dispatch_float("subsample", dy.dtype(), [&]<class T>() { backward<T>(s, gradient, dx); });
+  const cuda::Sizes s = cuda::sizes(x_shape, dy.shape(), stride, before);
+  dispatch_float("subsample", dy.dtype(), [&]<class T>() {
+    if (cuda::in_packs<T>(s, gradient, dx)) cuda::backward<T, cuda::kWidest<T>>(s, gradient, dx);
+    else cuda::backward<T, 1>(s, gradient, dx);
+  });
   return dx;
 }
 

@@ -276,6 +276,7 @@ inline std::vector<OpCase> op_table() {
        on({{2, 3, 5, 4}, {2, 16, 5, 5}})},
       {"subsample", [](V v) { return subsample(v[0], 2, 1, 2); }, on({{2, 3, 5, 4}, {2, 16, 4, 4}, {1, 1, 1, 1}})},
       {"subsample", [](V v) { return subsample(v[0], 1, 0, 1); }, on({{2, 4, 3, 2}})},
+      {"subsample", [](V v) { return subsample(v[0], 3, 4, 8); }, on({{2, 16, 5, 4}})},
       {"adaptive_avg_pool2d", [](V v) { return adaptive_avg_pool2d(v[0], 2, 1); }, on({{2, 3, 4, 6}, {2, 16, 2, 1}})},
       {"global_avg_pool2d", [](V v) { return global_avg_pool2d(v[0]); }, on({{2, 3, 4, 6}, {2, 16, 8, 8}, {1, 2, 1, 1}})},
       // ---- normalisation
