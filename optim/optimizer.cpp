@@ -48,9 +48,9 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reducti
     for (Variable& parameter : group.parameters) {
       const std::size_t index = parameters_.size();
       check(parameter.defined() && parameter.is_leaf() && is_floating(parameter.dtype()), name_,
-                  "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
+            "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
       check(seen.insert(parameter.id()).second, name_, "expected each parameter once; '{}' (parameter {}) comes again",
-                  parameter.name(), index);
+            parameter.name(), index);
       std::string name = parameter.name();
       if (name.empty() || !names.insert(name).second) name = "param." + std::to_string(index);
       parameters_.push_back({std::move(parameter), std::move(name), groups_.size(), {}});
@@ -70,8 +70,8 @@ void Optimizer::step() {
   bool any = false;
   for (const Variable& parameter : all) any = any || trainable(parameter);
   check<AutogradError>(any, name_,
-                             "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
-                             all.size());
+                       "expected gradients; none of the {} parameters has one (call backward(opt.reduce(losses)) first)",
+                       all.size());
   double scale = reduction_->finish();
   if (steps_on_device()) return step_on_device(scale);
   if (!std::isinf(clip_norm_)) {
@@ -216,19 +216,18 @@ void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
       ++known;
       const Shape& shape = slot.parameter.shape();
       check<ShapeError>(found->second.shape() == shape, name_, "expected shape {} for '{}'; got {}", shape, found->first,
-                              found->second.shape());
+                        found->second.shape());
       one.slots[name] = row_major_copy(found->second);
     }
-    check(one.steps == 0 || one.slots.size() == slots().size(), name_,
-                "expected {} tensors for '{}' in the state; got {}", slots().size(), slot.name, one.slots.size());
+    check(one.steps == 0 || one.slots.size() == slots().size(), name_, "expected {} tensors for '{}' in the state; got {}",
+          slots().size(), slot.name, one.slots.size());
   }
   std::vector<double> lrs;
   for (std::size_t i = 0; i < groups_.size(); ++i) lrs.push_back(take("groups." + std::to_string(i) + ".lr"));
   const double factor = take("lr_factor");
   const auto reduction = under("reduction.", state);
   known += reduction.size();
-  check(known == state.size(), name_, "expected {} entries in the state of these parameters; got {}", known,
-              state.size());
+  check(known == state.size(), name_, "expected {} entries in the state of these parameters; got {}", known, state.size());
 
   reduction_->load_state(reduction);
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state = std::move(loaded[i]);
@@ -241,9 +240,8 @@ double gradient_norm(const std::vector<Variable>& parameters) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (!trainable(parameters[i])) continue;
     const double square = sum_squares(parameters[i].grad()).item<double>();
-    check<NumericError>(
-        std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
-        parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
+    check<NumericError>(std::isfinite(square), "gradient_norm", "expected finite gradients; that of {} is not",
+                        parameters[i].name().empty() ? "parameter " + std::to_string(i) : "'" + parameters[i].name() + "'");
     squares += square;
   }
   return std::sqrt(squares);

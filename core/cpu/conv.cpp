@@ -112,7 +112,7 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
 }
 
 WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                                       const Conv2dGeometry& geometry) {
+                                                   const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
   Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
   WeightGradients gradients;

@@ -29,7 +29,7 @@ class CpuBackend final : public HostBackend {
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                const Conv2dGeometry& geometry) override;
   WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                             const Conv2dGeometry& geometry) override;
+                                         const Conv2dGeometry& geometry) override;
   Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) override;
 
   MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) override;

@@ -124,7 +124,7 @@ Tensor ReferenceBackend::conv2d_backward_input(const Tensor& dy, const Tensor& w
 }
 
 WeightGradients ReferenceBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight,
-                                                             bool want_bias, const Conv2dGeometry& geometry) {
+                                                         bool want_bias, const Conv2dGeometry& geometry) {
   const Runs runs(x.shape(), weight.shape(), geometry);
   const Tensor inputs = runs.spread_input(as_double(x)), gradients = runs.spread_output(as_double(dy));
   Tensor dw = Tensor::zeros(weight.shape(), DType::f64), db = Tensor::zeros(Shape{runs.out_channels}, DType::f64);

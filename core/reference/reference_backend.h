@@ -24,7 +24,7 @@ class ReferenceBackend final : public HostBackend {
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                const Conv2dGeometry& geometry) override;
   WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
-                                             const Conv2dGeometry& geometry) override;
+                                         const Conv2dGeometry& geometry) override;
 
   // Padding never wins; a NaN does. `where` is i64: the winner's index within its input plane, the first of equals.
   MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) override;
