@@ -120,7 +120,7 @@ class Job {
 int serve(const Options& options) {
   cuda::set_precision(options.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
   Job job(options);
-  std::cerr << "heft-bench: steps are " << job.how() << '\n';
+  if (options.device == "cuda") std::cerr << "heft-bench: steps are " << job.how() << '\n';
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     std::int64_t steps = 0;
