@@ -33,6 +33,14 @@ bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const float
                        float* y);
 bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
 
+// The same on Hopper's warpgroup products, stride 1, where a GPU has them and there are channels enough to be faster; 32 of the
+// reduced channels at a time (conv_wgmma.cu). `workspace` holds weight_size() floats; null: nothing is launched, and the answer
+// is whether it would be.
+bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                        float* y);
+bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx,
+                               float* workspace);
+
 // 3x3, stride 1, 16 input channels: straight from global memory (conv_direct.cu).
 bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                          float* y);
