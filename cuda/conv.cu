@@ -100,6 +100,8 @@ WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tens
       };
       if constexpr (std::is_same_v<T, float>)
         if (on_tensor_cores(dy) && dy.numel() > 0 && dw.numel() > 0) {
+          if (const ConvWeightPlan plan = conv_wgmma_weight_plan(s, device); plan.floats > 0)
+            return run(plan, conv_wgmma_backward_weight);
           if (const ConvWeightPlan plan = conv_tile_weight_plan(s, device); plan.floats > 0)
             return run(plan, conv_tile_backward_weight);
           if (const ConvWeightPlan plan = conv_thin_weight_plan(s, device); plan.floats > 0)

@@ -50,7 +50,7 @@ bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, co
 bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                        float* y);
 
-// Weight gradients (conv_backward_weight.cu; conv_thin_weight.cu for few input channels). Blocks leave partial sums in
+// Weight gradients (conv_backward_weight.cu; conv_wgmma_weight.cu on Hopper; conv_thin_weight.cu for few input channels). Blocks leave partial sums in
 // `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order. `dbias` may be null. floats is 0
 // where the kernels do not take such a shape.
 struct ConvWeightPlan {
@@ -60,6 +60,9 @@ struct ConvWeightPlan {
 ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);
+ConvWeightPlan conv_wgmma_weight_plan(const ConvShape& s, const ConvDevice& device);
+void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
+                                const float* x, float* dweight, float* dbias, float* workspace);
 ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);

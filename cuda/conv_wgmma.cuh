@@ -26,7 +26,7 @@ __device__ inline void arrive(std::uint32_t barrier) {
 // At the same place in the shared memory of the cluster's block `rank`.
 __device__ inline void arrive_at(std::uint32_t barrier, int rank) {
   asm volatile(
-      "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, "
+      "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, "
       "[remote];}" ::"r"(barrier),
       "r"(rank)
       : "memory");
@@ -34,7 +34,7 @@ __device__ inline void arrive_at(std::uint32_t barrier, int rank) {
 // Until the phase of that parity has ended; of the phases before the first, parity 1 counts as ended.
 __device__ inline void await(std::uint32_t barrier, int parity) {
   asm volatile(
-      "{.reg .pred done; again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1; @done bra over; "
+      "{.reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @done bra over; "
       "bra again; over:}" ::"r"(barrier),
       "r"(parity)
       : "memory");
@@ -53,8 +53,9 @@ __device__ inline int cluster_rank() {
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
 }
+// Of all its threads; what they wrote to memory is not ordered by it.
 __device__ inline void sync_cluster() {
-  asm volatile("barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;" ::: "memory");
 }
 
 // A box of the tensor that `map` describes, its first element at the coordinates, to shared memory; `barrier` counts the bytes.
@@ -86,6 +87,18 @@ __device__ inline void copy_box_to_all(std::uint32_t to, const CUtensorMap& map,
 // the bits of addresses, so that any row may be the first). Address and distance, from 8 rows to the next 8, in 16 bytes.
 __device__ inline std::uint64_t wgmma_operand(std::uint32_t address, std::uint32_t distance) {
   return static_cast<std::uint64_t>(1u << 30 | distance) << 32 | (1u << 16 | address);
+}
+
+// What this thread has stored to shared memory is there for wgmma, once a barrier says so to the threads that issue it.
+__device__ inline void publish_operands() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// The registers of each thread of the warpgroup from here on: fewer than at launch, or more, once others gave some back.
+template <int kRegisters>
+__device__ inline void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
 __device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

@@ -197,6 +197,7 @@ template <class T>
 ConvWeightPlan weight_plan(const ConvShape& s, Kernels kernels, char& letter) {
   ConvWeightPlan plan;
   if (std::is_same_v<T, float> && kernels == Kernels::tensor_cores) {
+    if (letter = 'w', plan = conv_wgmma_weight_plan(s, device); plan.floats > 0) return plan;
     if (letter = 't', plan = conv_tile_weight_plan(s, device); plan.floats > 0) return plan;
     if (letter = 'k', plan = conv_thin_weight_plan(s, device); plan.floats > 0) return plan;
   }
@@ -207,6 +208,7 @@ template <class T>
 void backward_weight(const ConvShape& s, const ConvWeightPlan& plan, char letter, const T* dy, const T* x, T* dw, T* db,
                      T* work) {
   if constexpr (std::is_same_v<T, float>) {
+    if (letter == 'w') return conv_wgmma_backward_weight(s, device, plan, dy, x, dw, db, work);
     if (letter == 't') return conv_tile_backward_weight(s, device, plan, dy, x, dw, db, work);
     if (letter == 'k') return conv_thin_backward_weight(s, device, plan, dy, x, dw, db, work);
   }
