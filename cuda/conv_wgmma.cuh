@@ -14,7 +14,7 @@ namespace heft::cuda {
 __device__ inline void init_barrier(std::uint32_t barrier, int count) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
-// After init_barrier, before the block's or cluster's barrier: other threads and bulk copies see what was set up.
+// After init_barrier, before the block's barrier: other threads and bulk copies see what was set up.
 __device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 // Arrives, and has the phase wait for `bytes` of bulk copies.
 __device__ inline void arrive_expecting(std::uint32_t barrier, int bytes) {
@@ -22,14 +22,6 @@ __device__ inline void arrive_expecting(std::uint32_t barrier, int bytes) {
 }
 __device__ inline void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-// At the same place in the shared memory of the cluster's block `rank`.
-__device__ inline void arrive_at(std::uint32_t barrier, int rank) {
-  asm volatile(
-      "{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, "
-      "[remote];}" ::"r"(barrier),
-      "r"(rank)
-      : "memory");
 }
 // Until the phase of that parity has ended; of the phases before the first, parity 1 counts as ended.
 __device__ inline void await(std::uint32_t barrier, int parity) {
@@ -48,16 +40,6 @@ struct RingPlace {
   }
 };
 
-__device__ inline int cluster_rank() {
-  int rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-// Of all its threads; what they wrote to memory is not ordered by it.
-__device__ inline void sync_cluster() {
-  asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;" ::: "memory");
-}
-
 // A box of the tensor that `map` describes, its first element at the coordinates, to shared memory; `barrier` counts the bytes.
 __device__ inline void copy_box(std::uint32_t to, const CUtensorMap& map, std::uint32_t barrier, int c0, int c1, int c2,
                                 int c3) {
@@ -73,16 +55,6 @@ __device__ inline void copy_box(std::uint32_t to, const CUtensorMap& map, std::u
       "l"(&map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2)
       : "memory");
 }
-// To the same place in every block of the cluster that `blocks` has a bit for, and counted there.
-__device__ inline void copy_box_to_all(std::uint32_t to, const CUtensorMap& map, std::uint32_t barrier, int c0, int c1, int c2,
-                                       std::uint16_t blocks) {
-  asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
-      "[%1, {%3, %4, %5}], [%2], %6;" ::"r"(to),
-      "l"(&map), "r"(barrier), "r"(c0), "r"(c1), "r"(c2), "h"(blocks)
-      : "memory");
-}
-
 // An operand of wgmma in shared memory, the reduction running along rows of 128 bytes in the 128-byte swizzle (which goes by
 // the bits of addresses, so that any row may be the first). Address and distance, from 8 rows to the next 8, in 16 bytes.
 __device__ inline std::uint64_t wgmma_operand(std::uint32_t address, std::uint32_t distance) {
@@ -109,11 +81,28 @@ __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+// After the last wait, before the sums are read: keeps the compiler from reading them earlier.
+template <int kProducts, int kSums>
+__device__ inline void settle(float (&sums)[kProducts][kSums]) {
+#pragma unroll
+  for (int product = 0; product < kProducts; ++product)
+#pragma unroll
+    for (int k = 0; k < kSums; ++k) asm volatile("" : "+f"(sums[product][k])::"memory");
+}
+
 #define HEFT_SUMS_4(i) "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3])
 #define HEFT_SUMS_16(i) HEFT_SUMS_4(i), HEFT_SUMS_4((i) + 4), HEFT_SUMS_4((i) + 8), HEFT_SUMS_4((i) + 12)
 
-// d += a b of a warpgroup: a 64 x 8, b 8 x 64 or 8 x 128. With g = lane / 4, t = lane % 4 and 16 rows to a warp, d[4 j ...] =
-// {(g, 8j + 2t), (g, 8j + 2t + 1), (g + 8, 8j + 2t), (g + 8, 8j + 2t + 1)}, and a in registers is as in mma_tf32.
+// d += a b of a warpgroup: a 64 x 8, b 8 x 32, 8 x 64 or 8 x 128. With g = lane / 4, t = lane % 4 and 16 rows to a warp, four
+// from d[4 j] on = {(g, 8j + 2t), (g, 8j + 2t + 1), (g + 8, 8j + 2t), (g + 8, 8j + 2t + 1)}; a in registers as in mma_tf32.
+__device__ inline void wgmma(float (&d)[16], std::uint64_t a, std::uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k8.f32.tf32.tf32 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+      "}, %16, %17, 1, 1, 1;"
+      : HEFT_SUMS_16(0)
+      : "l"(a), "l"(b));
+}
 __device__ inline void wgmma(float (&d)[32], std::uint64_t a, std::uint64_t b) {
   asm volatile(
       "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {"

@@ -66,7 +66,7 @@ std::size_t wgmma_shared_limit(int resident) {
   return static_cast<std::size_t>(std::min(block, all / resident - 1024));
 }
 
-WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int cluster, int resident) {
+WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int resident) {
   WgmmaFit best;
   for (int patches_w = 1; patches_w <= patches; patches_w *= 2)
     for (int patches_h = 1; patches_w * patches_h <= patches; patches_h *= 2) {
@@ -87,8 +87,7 @@ WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int cluste
       const int rest = limit - 1024 - p.in_stages * (p.in_stage_bytes + 16);
       p.weight_stages = std::min({8, steps, rest / (out * 128 + 16)});
       fit.shared = static_cast<std::size_t>(1024 + p.in_stages * (p.in_stage_bytes + 16) + p.weight_stages * (out * 128 + 16));
-      const int tiles = p.tiles_h * p.tiles_w * ceil_div(p.images, p.patches_n);
-      fit.blocks_x = ceil_div(tiles, cluster) * cluster, fit.blocks_y = ceil_div(p.out_c, out);
+      fit.blocks_x = p.tiles_h * p.tiles_w * ceil_div(p.images, p.patches_n), fit.blocks_y = ceil_div(p.out_c, out);
       const std::int64_t pixels = std::int64_t{p.images} * p.out_h * p.out_w;
       fit.fits = p.weight_stages >= std::min(steps, 3) && p.tile_h <= 256 && p.tile_w <= 256 && fit.blocks_y < 65536 &&
                  2 * pixels >= std::int64_t{fit.blocks_x} * patches * 64;

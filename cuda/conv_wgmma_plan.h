@@ -43,8 +43,8 @@ struct WgmmaFit {
 bool on_hopper();
 // Bytes of shared memory for each of `resident` blocks on a multiprocessor.
 std::size_t wgmma_shared_limit(int resident);
-// Blocks of `patches` patches by `out` channels, in clusters of `cluster`.
-WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int cluster, int resident);
+// Blocks of `patches` patches by `out` channels, `resident` of them on a multiprocessor.
+WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int resident);
 
 // A dense (n, h, w, c) tensor and a box of 32 channels of it, of pixels that lie next to each other.
 CUtensorMap image_map(const float* data, int n, int h, int w, int c, int box_n, int box_h, int box_w);

@@ -126,6 +126,7 @@ __device__ void add_patches(const WgmmaWeightPlan& p, const PatchRange& range, i
     ring.advance(kStages);
   }
   wgmma_wait<0>();
+  settle(sums);
 
   const int c = in0 + warp * 16 + g * 2;
   if (c >= p.in_c) return;
@@ -176,7 +177,7 @@ ConvWeightPlan conv_wgmma_weight_plan(const ConvShape& s, const ConvDevice& devi
   const std::int64_t patches = std::int64_t{s.n} * ceil_div(s.oh, kPatch) * ceil_div(s.ow, kPatch);
   // Little enough of the patches outside the images, and enough of them for each block.
   if (!taken || 2 * std::int64_t{s.n} * s.oh * s.ow < patches * kPatch * kPatch || patches > 1 << 30 || tiles >= 65536 ||
-      patches * tiles < 8 * device.multiprocessors)
+      patches * tiles < 3 * device.multiprocessors)
     return {};
   const int splits = std::max(1, device.multiprocessors / tiles);
   return {splits * (s.weight_size() + s.o), splits};

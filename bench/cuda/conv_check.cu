@@ -333,7 +333,8 @@ int main(int argc, char**) {
                            // Enough blocks for Hopper's kernels, of every shape they have.
                            shape(129, 64, 64, 7, 6, 3, 3, 1, 1, 1, 1), shape(37, 96, 160, 23, 13, 3, 3, 1, 1, 1, 1),
                            shape(67, 32, 64, 30, 29, 3, 3, 1, 1, 0, 2), shape(131, 128, 72, 9, 15, 3, 2, 1, 1, 1, 1, 2, 1),
-                           shape(133, 64, 128, 6, 7, 3, 3, 1, 1, 1, 1), shape(61, 64, 40, 16, 15, 2, 4, 1, 1, 1, 0, 1, 2)};
+                           shape(133, 64, 128, 6, 7, 3, 3, 1, 1, 1, 1), shape(61, 64, 40, 16, 15, 2, 4, 1, 1, 1, 0, 1, 2),
+                           shape(131, 32, 24, 15, 14, 3, 3, 1, 1, 1, 1), shape(129, 64, 120, 15, 7, 3, 3, 1, 1, 1, 1)};
   for (const ConvShape& s : odd) check<float>(s, Kernels::tensor_cores, true, false);
   for (const ConvShape& s : odd) check<float>(s, Kernels::plain, true, false);
   for (const ConvShape& s : odd) check<double>(s, Kernels::plain, true, false);
