@@ -50,9 +50,9 @@ bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, co
 bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                        float* y);
 
-// Weight gradients (conv_backward_weight.cu; conv_wgmma_weight.cu on Hopper; conv_thin_weight.cu for few input channels). Blocks leave partial sums in
-// `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order. `dbias` may be null. floats is 0
-// where the kernels do not take such a shape.
+// Weight gradients (conv_backward_weight.cu; conv_wgmma_weight.cu on Hopper; conv_thin_weight.cu for few input channels).
+// Blocks leave partial sums in `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order.
+// `dbias` may be null. floats is 0 where the kernels do not take such a shape.
 struct ConvWeightPlan {
   std::int64_t floats = 0;
   int splits = 0;
