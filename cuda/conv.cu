@@ -29,6 +29,15 @@ ConvShape conv_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& 
 ConvDevice conv_device() { return {stream(), multiprocessors()}; }
 bool on_tensor_cores(const Tensor& x) { return x.dtype() == DType::f32 && precision() == Precision::tf32; }
 
+bool wgmma_backward_input(const ConvShape& s, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  const auto run = [&](float* workspace) {
+    return conv_wgmma_backward_input(s, conv_device(), values<float>(dy), values<float>(weight), values<float>(dx), workspace);
+  };
+  if (!run(nullptr)) return false;
+  Tensor workspace = Tensor::empty(Shape{s.weight_size()}, DType::f32, Device::cuda());
+  return run(values<float>(workspace));
+}
+
 // f(T()) for the dtype's T.
 template <class F>
 void with_float_type(DType dtype, const F& f) {
@@ -46,7 +55,8 @@ Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& 
   with_float_type(x.dtype(), [&]<class T>(T) {
     const T* added = b.defined() ? values<T>(b) : nullptr;
     if constexpr (std::is_same_v<T, float>)
-      if (on_tensor_cores(x) && (conv_direct_forward(s, conv_device(), values<T>(in), values<T>(w), added, values<T>(y)) ||
+      if (on_tensor_cores(x) && (conv_wgmma_forward(s, conv_device(), values<T>(in), values<T>(w), added, values<T>(y)) ||
+                                 conv_direct_forward(s, conv_device(), values<T>(in), values<T>(w), added, values<T>(y)) ||
                                  conv_tile_forward(s, conv_device(), values<T>(in), values<T>(w), added, values<T>(y)) ||
                                  conv_thin_forward(s, conv_device(), values<T>(in), values<T>(w), added, values<T>(y))))
         return;
@@ -64,7 +74,8 @@ Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight
   if (dx.numel() == 0) return dx;
   with_float_type(dy.dtype(), [&]<class T>(T) {
     if constexpr (std::is_same_v<T, float>)
-      if (on_tensor_cores(dy) && (conv_direct_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx)) ||
+      if (on_tensor_cores(dy) && (wgmma_backward_input(s, out, w, dx) ||
+                                  conv_direct_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx)) ||
                                   conv_tile_backward_input(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx))))
         return;
     conv_plain_backward_input<T>(s, conv_device(), values<T>(out), values<T>(w), values<T>(dx));
@@ -89,6 +100,8 @@ WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tens
       };
       if constexpr (std::is_same_v<T, float>)
         if (on_tensor_cores(dy) && dy.numel() > 0 && dw.numel() > 0) {
+          if (const ConvWeightPlan plan = conv_wgmma_weight_plan(s, device); plan.floats > 0)
+            return run(plan, conv_wgmma_backward_weight);
           if (const ConvWeightPlan plan = conv_tile_weight_plan(s, device); plan.floats > 0)
             return run(plan, conv_tile_backward_weight);
           if (const ConvWeightPlan plan = conv_thin_weight_plan(s, device); plan.floats > 0)

@@ -33,6 +33,14 @@ bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const float
                        float* y);
 bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
 
+// The same on Hopper's warpgroup products, stride 1, where a GPU has them and there are channels enough to be faster; 32 of the
+// reduced channels at a time (conv_wgmma.cu). `workspace` holds weight_size() floats; null: nothing is launched, and the answer
+// is whether it would be.
+bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                        float* y);
+bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx,
+                               float* workspace);
+
 // 3x3, stride 1, 16 input channels: straight from global memory (conv_direct.cu).
 bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                          float* y);
@@ -42,9 +50,9 @@ bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, co
 bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                        float* y);
 
-// Weight gradients (conv_backward_weight.cu; conv_thin_weight.cu for few input channels). Blocks leave partial sums in
-// `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order. `dbias` may be null. floats is 0
-// where the kernels do not take such a shape.
+// Weight gradients (conv_backward_weight.cu; conv_wgmma_weight.cu on Hopper; conv_thin_weight.cu for few input channels).
+// Blocks leave partial sums in `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order.
+// `dbias` may be null. floats is 0 where the kernels do not take such a shape.
 struct ConvWeightPlan {
   std::int64_t floats = 0;
   int splits = 0;
@@ -52,6 +60,9 @@ struct ConvWeightPlan {
 ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);
+ConvWeightPlan conv_wgmma_weight_plan(const ConvShape& s, const ConvDevice& device);
+void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
+                                const float* x, float* dweight, float* dbias, float* workspace);
 ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);

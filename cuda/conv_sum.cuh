@@ -42,6 +42,7 @@ template <class T>
 void conv_sum(cudaStream_t stream, const T* partials, int splits, std::int64_t weights, std::int64_t biases, T* dweight,
               T* dbias) {
   if (splits <= 16) launch_conv_sum<256, 1>(stream, partials, splits, weights, biases, dweight, dbias);
+  else if (splits <= 48) launch_conv_sum<64, 4>(stream, partials, splits, weights, biases, dweight, dbias);
   else launch_conv_sum<32, 8>(stream, partials, splits, weights, biases, dweight, dbias);
 }
 

@@ -1,5 +1,6 @@
 // The convolution kernels of cuda/ against plain loops in f64, and their times. A program of its own:
-//   nvcc -O3 -std=c++20 -arch=sm_90 --expt-relaxed-constexpr -I. bench/cuda/conv_check.cu $(ls cuda/conv_*.cu) -o conv_check
+//   nvcc -O3 -std=c++20 $ARCH --expt-relaxed-constexpr -I. bench/cuda/conv_check.cu $(ls cuda/conv_*.cu) -o conv_check
+// with ARCH="-gencode=arch=compute_90a,code=sm_90a -DHEFT_HOPPER" on Hopper, and -arch=native elsewhere.
 // Errors are ||out - ref|| / ||ref||; outputs hold NaN before each check. Times are of CUDA graph replays over four sets of
 // buffers, the median of seven.
 #include <cuda_runtime.h>
@@ -173,6 +174,7 @@ template <class T>
 char forward(const ConvShape& s, Kernels kernels, const T* x, const T* w, const T* b, T* y) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels == Kernels::tensor_cores) {
+      if (conv_wgmma_forward(s, device, x, w, b, y)) return 'w';
       if (conv_direct_forward(s, device, x, w, b, y)) return 'd';
       if (conv_tile_forward(s, device, x, w, b, y)) return 't';
       if (conv_thin_forward(s, device, x, w, b, y)) return 'k';
@@ -181,9 +183,10 @@ char forward(const ConvShape& s, Kernels kernels, const T* x, const T* w, const 
   return 'p';
 }
 template <class T>
-char backward_input(const ConvShape& s, Kernels kernels, const T* dy, const T* w, T* dx) {
+char backward_input(const ConvShape& s, Kernels kernels, const T* dy, const T* w, T* dx, T* work) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels == Kernels::tensor_cores) {
+      if (conv_wgmma_backward_input(s, device, dy, w, dx, work)) return 'w';
       if (conv_direct_backward_input(s, device, dy, w, dx)) return 'd';
       if (conv_tile_backward_input(s, device, dy, w, dx)) return 't';
     }
@@ -194,6 +197,7 @@ template <class T>
 ConvWeightPlan weight_plan(const ConvShape& s, Kernels kernels, char& letter) {
   ConvWeightPlan plan;
   if (std::is_same_v<T, float> && kernels == Kernels::tensor_cores) {
+    if (letter = 'w', plan = conv_wgmma_weight_plan(s, device); plan.floats > 0) return plan;
     if (letter = 't', plan = conv_tile_weight_plan(s, device); plan.floats > 0) return plan;
     if (letter = 'k', plan = conv_thin_weight_plan(s, device); plan.floats > 0) return plan;
   }
@@ -204,6 +208,7 @@ template <class T>
 void backward_weight(const ConvShape& s, const ConvWeightPlan& plan, char letter, const T* dy, const T* x, T* dw, T* db,
                      T* work) {
   if constexpr (std::is_same_v<T, float>) {
+    if (letter == 'w') return conv_wgmma_backward_weight(s, device, plan, dy, x, dw, db, work);
     if (letter == 't') return conv_tile_backward_weight(s, device, plan, dy, x, dw, db, work);
     if (letter == 'k') return conv_thin_backward_weight(s, device, plan, dy, x, dw, db, work);
   }
@@ -281,12 +286,13 @@ void check(const ConvShape& s, Kernels kernels, bool with_bias, bool timed) {
   row(name, "weight", letter, e, bound, us, flops, bytes);
 
   reference_backward_input<T><<<blocks(s.input_size()), 256, 0, stream>>>(s, y[0]->data, w.data, rx.data);
+  Buffer<T> turned(s.weight_size());
   x[0]->poison();
-  letter = backward_input<T>(s, kernels, y[0]->data, w.data, x[0]->data);
+  letter = backward_input<T>(s, kernels, y[0]->data, w.data, x[0]->data, turned.data);
   HEFT_CUDA(cudaGetLastError());
   HEFT_CUDA(cudaStreamSynchronize(stream));
   e = error(*x[0], rx);
-  us = timed ? time([&](int k) { backward_input<T>(s, kernels, y[k]->data, w.data, x[k]->data); }, sets) : 0;
+  us = timed ? time([&](int k) { backward_input<T>(s, kernels, y[k]->data, w.data, x[k]->data, turned.data); }, sets) : 0;
   total += us;
   row(name, "input", letter, e, bound, us, flops, bytes);
 }
@@ -310,19 +316,25 @@ int main(int argc, char**) {
   cudaDeviceProp properties{};
   HEFT_CUDA(cudaGetDeviceProperties(&properties, 0));
   device = {stream, properties.multiProcessorCount};
-  std::printf("%s, %d multiprocessors; kernels: d direct, t tile, k thin, p plain\n", properties.name, device.multiprocessors);
+  std::printf("%s, %d multiprocessors; kernels: w wgmma, d direct, t tile, k thin, p plain\n", properties.name,
+              device.multiprocessors);
 
-  const ConvShape odd[] = {shape(2, 3, 4, 5, 6, 3, 2, 1, 1, 0, 0),          shape(2, 16, 16, 5, 5, 3, 3, 1, 1, 1, 1),
-                           shape(2, 8, 12, 7, 6, 3, 3, 2, 2, 1, 1),         shape(1, 2, 3, 4, 9, 5, 3, 1, 2, 2, 0),
-                           shape(2, 3, 4, 6, 6, 3, 3, 1, 1, 2, 2, 2, 2),    shape(2, 5, 12, 7, 6, 3, 3, 1, 1, 1, 1),
+  const ConvShape odd[] = {shape(2, 3, 4, 5, 6, 3, 2, 1, 1, 0, 0), shape(2, 16, 16, 5, 5, 3, 3, 1, 1, 1, 1),
+                           shape(2, 8, 12, 7, 6, 3, 3, 2, 2, 1, 1), shape(1, 2, 3, 4, 9, 5, 3, 1, 2, 2, 0),
+                           shape(2, 3, 4, 6, 6, 3, 3, 1, 1, 2, 2, 2, 2), shape(2, 5, 12, 7, 6, 3, 3, 1, 1, 1, 1),
                            shape(3, 20, 36, 9, 17, 3, 3, 1, 1, 1, 1, 2, 1), shape(3, 12, 5, 7, 6, 1, 1, 1, 1, 0, 0),
-                           shape(3, 68, 70, 7, 6, 3, 3, 1, 1, 1, 1),        shape(2, 40, 24, 11, 13, 5, 5, 2, 2, 2, 2),
-                           shape(5, 36, 44, 3, 3, 3, 3, 1, 1, 1, 1),        shape(3, 4, 8, 33, 35, 7, 7, 2, 2, 3, 3),
-                           shape(2, 24, 48, 14, 14, 1, 1, 2, 2, 0, 0),      shape(2, 16, 16, 9, 8, 3, 3, 2, 1, 0, 1, 1, 2),
-                           shape(2, 16, 20, 12, 12, 3, 3, 3, 3, 1, 1),      shape(7, 64, 64, 2, 2, 3, 3, 1, 1, 1, 1),
-                           shape(3, 16, 32, 9, 21, 3, 3, 1, 1, 1, 1),       shape(3, 32, 16, 4, 3, 3, 3, 1, 1, 2, 2),
-                           shape(5, 32, 32, 37, 8, 3, 3, 1, 1, 0, 1),       shape(33, 16, 16, 40, 13, 3, 3, 1, 1, 1, 0),
-                           shape(2, 4, 6, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 2), shape(2, 16, 32, 5, 5, 3, 3, 2, 2, 1, 1, 1, 1, 16)};
+                           shape(3, 68, 70, 7, 6, 3, 3, 1, 1, 1, 1), shape(2, 40, 24, 11, 13, 5, 5, 2, 2, 2, 2),
+                           shape(5, 36, 44, 3, 3, 3, 3, 1, 1, 1, 1), shape(3, 4, 8, 33, 35, 7, 7, 2, 2, 3, 3),
+                           shape(2, 24, 48, 14, 14, 1, 1, 2, 2, 0, 0), shape(2, 16, 16, 9, 8, 3, 3, 2, 1, 0, 1, 1, 2),
+                           shape(2, 16, 20, 12, 12, 3, 3, 3, 3, 1, 1), shape(7, 64, 64, 2, 2, 3, 3, 1, 1, 1, 1),
+                           shape(3, 16, 32, 9, 21, 3, 3, 1, 1, 1, 1), shape(3, 32, 16, 4, 3, 3, 3, 1, 1, 2, 2),
+                           shape(5, 32, 32, 37, 8, 3, 3, 1, 1, 0, 1), shape(33, 16, 16, 40, 13, 3, 3, 1, 1, 1, 0),
+                           shape(2, 4, 6, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 2), shape(2, 16, 32, 5, 5, 3, 3, 2, 2, 1, 1, 1, 1, 16),
+                           // Enough blocks for Hopper's kernels, of every shape they have.
+                           shape(129, 64, 64, 7, 6, 3, 3, 1, 1, 1, 1), shape(37, 96, 160, 23, 13, 3, 3, 1, 1, 1, 1),
+                           shape(67, 32, 64, 30, 29, 3, 3, 1, 1, 0, 2), shape(131, 128, 72, 9, 15, 3, 2, 1, 1, 1, 1, 2, 1),
+                           shape(133, 64, 128, 6, 7, 3, 3, 1, 1, 1, 1), shape(61, 64, 40, 16, 15, 2, 4, 1, 1, 1, 0, 1, 2),
+                           shape(131, 32, 24, 15, 14, 3, 3, 1, 1, 1, 1), shape(129, 64, 120, 15, 7, 3, 3, 1, 1, 1, 1)};
   for (const ConvShape& s : odd) check<float>(s, Kernels::tensor_cores, true, false);
   for (const ConvShape& s : odd) check<float>(s, Kernels::plain, true, false);
   for (const ConvShape& s : odd) check<double>(s, Kernels::plain, true, false);
