@@ -90,10 +90,8 @@ struct Solution {
 // small kernel then waits for.
 #if defined(__CUDACC__)
 #define HEFT_CALL __noinline__ inline
-#define HEFT_APART __noinline__
 #else
 #define HEFT_CALL inline
-#define HEFT_APART
 #endif
 HEFT_HD HEFT_CALL double exp_of(double x) { return std::exp(x); }
 HEFT_HD HEFT_CALL double log_of(double x) { return std::log(x); }
@@ -127,7 +125,7 @@ HEFT_HD inline double mean_of_two(double a, double n, double b, double m) {
 
 // `max` is the largest z.
 template <class Team>
-HEFT_HD HEFT_APART LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z, double max) {
+HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z, double max) {
   if (max == -kInfinity) return {max, 0};
   double sum[1];
   team.template sums<1>(
@@ -157,7 +155,7 @@ struct Moments {
 };
 
 template <class Team>
-HEFT_HD HEFT_APART Moments moments(const Team& team, const Batch& batch, double lambda) {
+HEFT_HD Moments moments(const Team& team, const Batch& batch, double lambda) {
   // Differences of losses first: a common offset of 1e30 is none.
   const double sign = lambda > 0 ? 1 : -1, size = std::abs(lambda);
   const double top = team.max(batch.n, [=](std::int64_t i) { return batch.q(i) > 0 ? sign * batch.losses[i] : -kInfinity; });
@@ -187,8 +185,8 @@ HEFT_HD double kl_at(const Team& team, const Batch& batch, double lambda) {
 
 // The lambda of this sign whose weights have the wanted concentration, by bisection: see LambdaSolution.
 template <class Team>
-HEFT_HD HEFT_APART Solution solve(const Team& team, const Batch& batch, Target what, double wanted, double sign,
-                                  double smallest, double largest) {
+HEFT_HD Solution solve(const Team& team, const Batch& batch, Target what, double wanted, double sign, double smallest,
+                       double largest) {
   constexpr int kSteps = 60;  // halvings of log |lambda| over nine decades: to the last bits of a double
   const bool share = what == Target::effective_share;
   const double target = share ? -wanted : wanted;
@@ -259,7 +257,7 @@ HEFT_HD void pool_priors(const Team& team, const Batch& batch, Pool& pool) {
 // u and the mean of q, from what they would be under the prior that was to what they are under the new one: this batch, which
 // has both, says by how much they differ.
 template <class Team>
-HEFT_HD HEFT_APART void change_prior(const Team& team, Average& next, const Batch& batch, Pool& pool, double* scratch) {
+HEFT_HD void change_prior(const Team& team, Average& next, const Batch& batch, Pool& pool, double* scratch) {
   if (!std::isinf(next.lambda)) {
     tilt(team, batch, next.lambda, batch.prior, scratch);
     pool.free = merge(pool.free, pool.samples, log_mean_exp(team, batch.n, scratch), batch.n);
@@ -269,15 +267,6 @@ HEFT_HD HEFT_APART void change_prior(const Team& team, Average& next, const Batc
     if (std::isfinite(shift)) next.log_u += shift;
   }
   if (pool.prior > 0 && pool.prior_before > 0) next.mean_prior *= pool.prior / pool.prior_before;
-}
-
-template <class Team>
-HEFT_HD HEFT_APART void clip(const Team& team, std::int64_t n, double* z, double most, Pool& pool) {
-  double touched[1];
-  team.template sums<1>(
-      n, [=](std::int64_t i, double(&out)[1]) { out[0] = z[i] > most ? 1 : 0; }, touched);
-  pool.clipped += static_cast<std::int64_t>(touched[0]);
-  team.each(n, [=](std::int64_t i) { z[i] = smaller(z[i], most); });
 }
 
 // Applies the clip to z and notes how many it touched, and whether all of z is out of the average's reach. Returns the largest
@@ -305,19 +294,12 @@ HEFT_HD double bound(const Team& team, const Options& o, std::int64_t n, double*
     pool.far = false;
   }
   if (highest <= middle + reach) return highest;
-  clip(team, n, z, middle + reach, pool);
+  double touched[1];
+  team.template sums<1>(
+      n, [=](std::int64_t i, double(&out)[1]) { out[0] = z[i] > middle + reach ? 1 : 0; }, touched);
+  pool.clipped += static_cast<std::int64_t>(touched[0]);
+  team.each(n, [=](std::int64_t i) { z[i] = smaller(z[i], middle + reach); });
   return middle + reach;
-}
-
-// The shares of the lambda that leaves the batch to as many samples as min_share asks for; the sum of the weights stays.
-template <class Team>
-HEFT_HD HEFT_APART void spread_to(const Team& team, const Options& o, const Batch& batch, double lambda, double total,
-                                  double* weights, double* scratch) {
-  const double milder = solve(team, batch, Target::effective_share, o.min_share, lambda < 0 ? -1.0 : 1.0, 1e-3, 1e6).lambda;
-  tilt(team, batch, milder, batch.prior, scratch);
-  const LogMeanExp b = log_mean_exp(team, batch.n, scratch);
-  const double mean = total / static_cast<double>(batch.n);
-  team.each(batch.n, [=](std::int64_t i) { weights[i] = mean * exp_of((scratch[i] - b.max) - b.offset); });
 }
 
 // Where lambda leaves the batch to fewer samples than min_share, the shares of the next lambda that does not.
@@ -327,8 +309,12 @@ HEFT_HD void spread(const Team& team, const Options& o, const Batch& batch, doub
   double total[1];
   team.template sums<1>(
       batch.n, [=](std::int64_t i, double(&out)[1]) { out[0] = weights[i]; }, total);
-  if (total[0] > 0 && effective_share_at(team, batch, lambda) < o.min_share)
-    spread_to(team, o, batch, lambda, total[0], weights, scratch);
+  if (!(total[0] > 0) || effective_share_at(team, batch, lambda) >= o.min_share) return;
+  const double milder = solve(team, batch, Target::effective_share, o.min_share, lambda < 0 ? -1.0 : 1.0, 1e-3, 1e6).lambda;
+  tilt(team, batch, milder, batch.prior, scratch);
+  const LogMeanExp b = log_mean_exp(team, batch.n, scratch);
+  const double mean = total[0] / static_cast<double>(batch.n);
+  team.each(batch.n, [=](std::int64_t i) { weights[i] = mean * exp_of((scratch[i] - b.max) - b.offset); });
 }
 
 // One batch or part of one. `average` and `pool` are those after the parts so far (of a first part a new Pool), and those after
@@ -397,8 +383,8 @@ HEFT_HD void weigh(const Team& team, const Options& o, const Batch& batch, const
 
 // |lambda| <- |lambda| - rate (kl - KL on this batch), within its bounds.
 template <class Team>
-HEFT_HD HEFT_APART void dual_step(const Team& team, const Options& o, const Batch& batch, Average& average, const Pool& pool,
-                                  bool& clamped) {
+HEFT_HD void dual_step(const Team& team, const Options& o, const Batch& batch, Average& average, const Pool& pool,
+                       bool& clamped) {
   if (std::isinf(average.lambda) || !(pool.prior > 0)) return;
   const double next = std::abs(average.lambda) - o.dual_rate * (o.target - kl_at(team, batch, average.lambda));
   const double bounded = within(next, o.smallest, o.largest);
@@ -493,7 +479,5 @@ struct OneThread {
   }
   double median(std::int64_t n, const double* values) const;  // core/tilt.cpp
 };
-
-#undef HEFT_APART
 
 }  // namespace heft::tilt

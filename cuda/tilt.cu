@@ -48,14 +48,12 @@ struct Team {
   template <class F>
   __device__ void each(std::int64_t n, F f) const {
     wait();
-#pragma unroll 1
     for (std::int64_t i = threadIdx.x; i < n; i += kThreads) f(i);
     wait();
   }
   template <int K, class F>
   __device__ void sums(std::int64_t n, F f, double (&out)[K]) const {
     double mine[K] = {};
-#pragma unroll 1
     for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
       double entries[K];
       f(i, entries);
@@ -66,19 +64,17 @@ struct Team {
   template <class F>
   __device__ double max(std::int64_t n, F f) const {
     double top = -tilt::kInfinity;
-#pragma unroll 1
     for (std::int64_t i = threadIdx.x; i < n; i += kThreads) top = tilt::larger(f(i), top);
     return largest(top);
   }
   // By rank: the one value that has as many before it as it should.
-  __device__ __noinline__ double median(std::int64_t n, const double* values) const {
+  __device__ double median(std::int64_t n, const double* values) const {
     double above[1];
     sums<1>(
         n, [=](std::int64_t i, double(&out)[1]) { out[0] = values[i] > -tilt::kInfinity ? 1 : 0; }, above);
     if (above[0] == 0) return 0;
     const std::int64_t wanted = (static_cast<std::int64_t>(above[0]) - 1) / 2;
     double* found = shared + kThreads / 32;
-#pragma unroll 1
     for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
       if (!(values[i] > -tilt::kInfinity)) continue;
       std::int64_t rank = 0;
