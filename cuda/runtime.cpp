@@ -14,8 +14,12 @@ std::atomic<Precision> current_precision{Precision::tf32};
 std::string find_reason() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver)
+    return fmt::format("no GPU can be used: there is no NVIDIA driver, or one too old for CUDA {}.{} (nvidia-smi shows which)",
+                       CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
+    return "no GPU can be used: none is visible (nvidia-smi lists them, CUDA_VISIBLE_DEVICES may hide them)";
   if (status != cudaSuccess) return fmt::format("no GPU can be used: {}", cudaGetErrorString(status));
-  if (count == 0) return "no GPU can be used: the CUDA runtime sees none";
   return "";
 }
 
