@@ -98,11 +98,10 @@ void Backend::clip_factor(const std::vector<Tensor>& gradients, double largest, 
   double squares = 0;
   for (const Tensor& gradient : gradients) squares += sum_squares(gradient).item<double>();
   const double norm = std::sqrt(squares) * scale;
-  if (!std::isfinite(norm)) {
-    Tensor failures = factors.slice(0, factors.numel() - 1, factors.numel());
-    failures.copy_(failures + 1.0);
-  }
-  factors.slice(0, 0, 1).fill_(!std::isfinite(norm) ? 0 : norm > largest ? scale * (largest / norm) : scale);
+  Tensor failures = factors.slice(0, factors.numel() - 1, factors.numel());
+  if (!std::isfinite(norm)) failures.copy_(failures + 1.0);
+  const bool failed = failures.item<double>() != 0;
+  factors.slice(0, 0, 1).fill_(failed ? 0 : norm > largest ? scale * (largest / norm) : scale);
 }
 
 Tensor Backend::sum_squares(const Tensor& x) {

@@ -201,8 +201,8 @@ class Backend {
   // recorded step follows both; those of `step` are not read. Where the factor is 0, or `hold` (i64 or the bytes of one;
   // undefined: none) begins with another number than 0, nothing happens.
   virtual void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold);
-  // factors[0] = scale, times what brings the norm of all gradients times scale down to `largest`; 0 where the norm is not
-  // finite, and then 1 is added to the last of `factors`.
+  // factors[0] = scale, times what brings the norm of all gradients times scale down to `largest`. Where the norm is not
+  // finite, 1 is added to the last of `factors`; while that is not 0, factors[0] is 0.
   virtual void clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors);
 
   // ---- a step recorded once and done again. `work` runs here once; whether it is done then, or by the first replay, is

@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "cuda/cuda.h"
 #include "cuda/graph.h"
+#include "cuda/stream.h"
 
 namespace heft {
 
@@ -15,5 +16,7 @@ Backend& cuda_backend() {
 std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work) {
   return std::make_unique<cuda::Graph>(work);
 }
+
+bool CudaBackend::records_ahead() const { return !cuda::waits_for_kernels(); }
 
 }  // namespace heft

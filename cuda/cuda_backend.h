@@ -96,7 +96,7 @@ class CudaBackend final : public Backend {
 
   // graph.cpp
   std::unique_ptr<Recording> record(const std::function<void()>& work) override;
-  bool records_ahead() const override { return true; }
+  bool records_ahead() const override;
 };
 
 }  // namespace heft

@@ -38,7 +38,9 @@ Graph::Graph(const std::function<void()>& work)
     throw;
   }
   capturing_graph = nullptr;
-  HEFT_CUDA(cudaStreamEndCapture(stream(), &captured.graph));
+  const cudaError_t ended = cudaStreamEndCapture(stream(), &captured.graph);
+  if (ended != cudaSuccess) cudaGetLastError();
+  check_status(ended, "cudaStreamEndCapture");
   pool_.close();
   find_drawn(before, random_state());
   HEFT_CUDA(cudaGraphInstantiate(&executable_, captured.graph, 0));

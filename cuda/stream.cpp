@@ -39,15 +39,15 @@ cublasHandle_t make_cublas() {
   return handle;
 }
 
-bool wants_sync() {
+}  // namespace
+
+bool waits_for_kernels() {
   static const bool sync = [] {
     const char* value = std::getenv("HEFT_CUDA_SYNC");
     return value != nullptr && std::strcmp(value, "0") != 0;
   }();
   return sync;
 }
-
-}  // namespace
 
 cudaStream_t stream() { return runtime().stream; }
 int multiprocessors() { return runtime().multiprocessors; }
@@ -81,10 +81,11 @@ void check_shape(bool condition, const char* op, const std::string& expectation)
 
 void launched(const char* op) {
   cudaError_t status = cudaGetLastError();
-  if (status == cudaSuccess && wants_sync() && !capturing()) status = cudaStreamSynchronize(stream());
+  if (status == cudaSuccess && waits_for_kernels() && !capturing()) status = cudaStreamSynchronize(stream());
   if (status != cudaSuccess) [[unlikely]]
     fail<DeviceError>(op, "expected its kernel to run on the GPU; got {}: {}{}", cudaGetErrorName(status),
-                      cudaGetErrorString(status), wants_sync() ? "" : " (HEFT_CUDA_SYNC=1 finds the operation that failed)");
+                      cudaGetErrorString(status),
+                      waits_for_kernels() ? "" : " (HEFT_CUDA_SYNC=1 finds the operation that failed)");
 }
 
 }  // namespace heft::cuda

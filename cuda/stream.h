@@ -14,6 +14,8 @@ cublasHandle_t cublas();
 int multiprocessors();
 // Waits for all work so far, and throws DeviceError where a kernel has failed.
 void synchronize();
+// HEFT_CUDA_SYNC=1 in the environment: every kernel is waited for, and no step is captured.
+bool waits_for_kernels();
 // Whether a graph is being captured: nothing may wait for the device then.
 bool capturing();
 

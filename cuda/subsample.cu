@@ -60,6 +60,7 @@ Tensor CudaBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t
   const auto kept = [stride](std::int64_t extent) { return (extent + stride - 1) / stride; };
   const Tensor input = cuda::as_channels_last(x);
   Tensor y = cuda::empty_channels_last({x.size(0), before + x.size(1) + after, kept(x.size(2)), kept(x.size(3))}, x.dtype());
+  cuda::check_shape(y.numel() < (std::int64_t{1} << 31), "subsample", "fewer than 2^31 elements; got " + y.shape().str());
   const cuda::Sizes s = cuda::sizes(x.shape(), y.shape(), stride, before);
   dispatch_float("subsample", x.dtype(), [&]<class T>() {
     if (cuda::in_packs<T>(s, input, y)) cuda::forward<T, cuda::kWidest<T>>(s, input, y);

@@ -111,7 +111,7 @@ __global__ void clip_kernel(std::int64_t n, const double* sums, double largest, 
   const double norm = std::sqrt(cuda::block_sum(sum, shared)) * scale;
   if (threadIdx.x != 0) return;
   if (!std::isfinite(norm)) factors[last] += 1;
-  factors[0] = !std::isfinite(norm) ? 0 : norm > largest ? scale * (largest / norm) : scale;
+  factors[0] = factors[last] != 0 ? 0 : norm > largest ? scale * (largest / norm) : scale;
 }
 
 template <class T>

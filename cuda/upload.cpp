@@ -51,7 +51,8 @@ class Uploads {
     HEFT_CUDA(cudaStreamWaitEvent(cuda::stream(), pinned.copied.event, 0));
     // The work queued by now; what the next call waits for.
     HEFT_CUDA(cudaEventRecord(calls_[++call_ % 2].event, cuda::stream()));
-    for (Target& other : targets_) other.was_free = other.tensor.storage_users() == 1;
+    // Not this one, which nobody but us holds yet.
+    for (Target& other : targets_) other.was_free = &other != &target && other.tensor.storage_users() == 1;
     return target.tensor;
   }
 

@@ -38,6 +38,8 @@ void check_labels(const char* op, const Variable& x, const Tensor& labels) {
 
 Tensor checked_labels(const char* op, const Variable& x, const Tensor& labels, std::int64_t classes) {
   check_labels(op, x, labels);
+  // On a GPU that would wait for it: there a label outside reads as NaN where the loss looks up its entry.
+  if (labels.device().is_cuda()) return labels.astype(DType::i64).to(x.device()).contiguous();
   const Tensor on_host = labels.astype(DType::i64).to(Device::cpu()).contiguous();
   const std::int64_t* label = on_host.data<std::int64_t>();
   for (std::int64_t i = 0; i < on_host.numel(); ++i)

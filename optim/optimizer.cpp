@@ -74,6 +74,7 @@ void Optimizer::step() {
                        all.size());
   double scale = reduction_->finish();
   if (steps_on_device()) return step_on_device(scale);
+  if (reduction_->device_state().defined()) reduction_->tally();  // throws what a CPU's reduce() has thrown by now
   if (!std::isinf(clip_norm_)) {
     const double norm = gradient_norm(all) * scale;
     if (norm > clip_norm_) scale *= clip_norm_ / norm;
@@ -148,10 +149,33 @@ void Optimizer::before_replay() {
   reduction_->upload();
 }
 
-void Optimizer::replayed() {
+void Optimizer::replayed(const Reduction::DeviceBatch& batch) {
   for (Slot& slot : parameters_)
     if (trainable(slot.parameter)) ++slot.state.steps;
-  reduction_->replayed();
+  reduction_->replayed(batch);
+}
+
+std::vector<const void*> Optimizer::recorded_places() const {
+  std::vector<const void*> places;
+  const auto add = [&places](const Tensor& x) { places.push_back(x.defined() ? x.raw() : nullptr); };
+  for (const Slot& slot : parameters_) {
+    places.push_back(slot.parameter.requires_grad() ? this : nullptr);
+    add(slot.parameter.value());
+    for (const auto& [name, tensor] : slot.state.slots) add(tensor);
+  }
+  add(factors_);
+  add(reduction_->device_state());
+  return places;
+}
+
+std::vector<ParameterState> Optimizer::parameter_states() const {
+  std::vector<ParameterState> states;
+  for (const Slot& slot : parameters_) states.push_back(slot.state);
+  return states;
+}
+
+void Optimizer::restore(const std::vector<ParameterState>& states) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state = states[i];
 }
 
 Tensor Optimizer::minimize(const Variable& losses) {
@@ -233,6 +257,8 @@ void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state = std::move(loaded[i]);
   for (std::size_t i = 0; i < groups_.size(); ++i) groups_[i].lr = lrs[i];
   lr_factor_ = factor;
+  reduction_->forget_errors();
+  if (factors_.defined()) factors_.slice(0, factors_.numel() - 1, factors_.numel()).fill_(0);
 }
 
 double gradient_norm(const std::vector<Variable>& parameters) {

@@ -56,9 +56,14 @@ class Optimizer {
   void verify() const;
   // Whether a step may be recorded and replayed (core/recording.h): nothing in it goes through the host.
   bool replayable() const;
-  // Before a replay, where lr or lambda may have changed; and after it.
+  // Before a replay, where lr or lambda may have changed; and after one of a step that left the reduction with `batch`.
   void before_replay();
-  void replayed();
+  void replayed(const Reduction::DeviceBatch& batch);
+  // Where all lies that a recorded step reads and writes, and what it does so to: where this changes, it must be recorded anew.
+  std::vector<const void*> recorded_places() const;
+  // What a step that was recorded and then given up has left here, taken back.
+  std::vector<ParameterState> parameter_states() const;
+  void restore(const std::vector<ParameterState>& states);
 
   // Updates one parameter in place. `gradient` has its layout; tensors missing from state.slots are this function's to make.
   virtual void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const = 0;

@@ -88,6 +88,7 @@ void Reduction::remember(const Batch& batch, const std::vector<double>& weights,
 
 std::vector<double> Reduction::weigh(std::span<const double> losses, const SampleInfo& about) {
   check<ShapeError>(!losses.empty(), name(), "expected at least one loss; got an empty batch");
+  fetch();  // of a batch on a device before
   if (grad_enabled()) finish();
   std::vector<double> weights = weigh_read(losses, about, grad_enabled()).weights;
   if (grad_enabled()) finish();
@@ -138,7 +139,7 @@ Variable Reduction::reduce_on_device(const Variable& losses, const SampleInfo& a
       backend_for(values).tilt(values.contiguous(), prior, before, options, device_.state, grad_enabled());
   if (grad_enabled()) {
     device_.ahead = true;
-    device_.losses = values, device_.weights = result.weights, device_.prior = prior;
+    device_.batch = {values, result.weights, prior};
     open_ = {.samples = losses.size(0), .on_device = true, .first = losses.size(0), .log_divisor = 0};
   }
   return record("weighted_mean", result.value,
@@ -163,13 +164,22 @@ void Reduction::fetch() const {
   const bool is_open = open_.on_device;
   open_.on_device = false;
   if (state_.bad_sample == 0) {
-    const std::vector<double> losses = on_host(device_.losses);
-    const std::vector<double> prior = device_.prior.defined() ? on_host(device_.prior) : std::vector<double>{};
-    weights_ = on_host(device_.weights);
+    const std::vector<double> losses = on_host(device_.batch.losses);
+    const std::vector<double> prior = device_.batch.prior.defined() ? on_host(device_.batch.prior) : std::vector<double>{};
+    weights_ = on_host(device_.batch.weights);
     prior_ = prior;
     mean_loss_ = batch_mean(losses);
   }
   if (is_open) open_.log_divisor = log_divisor();
+}
+
+void Reduction::replayed(const DeviceBatch& batch) {
+  device_.batch = batch;
+  device_.ahead = true;
+}
+
+void Reduction::forget_errors() {
+  if (device_.state.defined()) change().bad_sample = 0;
 }
 
 const tilt::State& Reduction::known() const {
@@ -186,7 +196,7 @@ tilt::State& Reduction::change() {
 const tilt::State& Reduction::tally() const {
   fetch();
   if (state_.bad_sample == 0) return state_;
-  const std::int64_t sample = state_.bad_sample - 1, n = device_.losses.numel(), step = state_.steps + 1;
+  const std::int64_t sample = state_.bad_sample - 1, n = device_.batch.losses.numel(), step = state_.steps + 1;
   if (state_.bad_prior)
     fail<ValueError>(name(), "expected finite prior of at least 0; got another at sample {} of {}, in step {}", sample, n,
                      step);

@@ -78,8 +78,15 @@ class Reduction {
   const Tensor& device_state() const { return device_.state; }
   // Brings the state there up to date where it was changed here, as set_lambda() does; a replay does not do that.
   void upload();
-  // A recorded step has been replayed: what is known here is of the past.
-  void replayed() { device_.ahead = true; }
+  // The last batch there. A recorded step leaves it in the same tensors with every replay; what is known here is then of the
+  // past.
+  struct DeviceBatch {
+    Tensor losses, weights, prior;
+  };
+  const DeviceBatch& device_batch() const { return device_.batch; }
+  void replayed(const DeviceBatch& batch);
+  // A state has been loaded that knows of no bad sample.
+  void forget_errors();
 
  protected:
   // How weights are computed where the losses lie; none: only on the host.
@@ -112,7 +119,7 @@ class Reduction {
     Tensor state;        // the bytes of a tilt::State
     bool ahead = false;  // it is newer than what is known here
     bool behind = true;  // or older
-    Tensor losses, weights, prior;
+    DeviceBatch batch;
   };
   struct Open {
     std::int64_t samples = 0;  // of the parts so far; 0: no batch is open

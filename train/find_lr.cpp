@@ -52,6 +52,10 @@ LrRange find_lr(Setup& setup, const FindLrOptions& options) {
     if (!report.stepped) return;
     LrPoint point{.lr = setup.optimizer->lr(), .loss = optim::batch_mean(losses)};
     losses.clear();
+    if (!std::isfinite(point.loss)) {  // on a GPU; a CPU's reduction has thrown
+      range.diverged = true;
+      return;
+    }
     sum = (1 - kNewest) * sum + kNewest * point.loss;
     mass = (1 - kNewest) * mass + kNewest;
     point.smoothed = sum / mass;

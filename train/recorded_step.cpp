@@ -31,6 +31,14 @@ std::vector<std::vector<std::int64_t>> values_of(const std::vector<Tensor*>& cou
   return values;
 }
 
+// Where everything lies that a step works on.
+std::vector<const void*> places_of(Module& net, const optim::Optimizer& opt) {
+  std::vector<const void*> places = opt.recorded_places();
+  for (const Variable& parameter : net.parameters()) places.push_back(parameter.value().raw());
+  for (const auto& [name, buffer] : net.named_buffers()) places.push_back(buffer->raw());
+  return places;
+}
+
 }  // namespace
 
 struct RecordedStep::Recorded {
@@ -40,6 +48,8 @@ struct RecordedStep::Recorded {
   std::vector<Tensor> outputs;
   std::vector<Tensor*> counters;
   std::vector<std::vector<std::int64_t>> counted;  // by one step
+  std::vector<const void*> places;                 // what it was recorded with
+  optim::Reduction::DeviceBatch batch;             // what it leaves the reduction with
 };
 
 RecordedStep::RecordedStep(Module& net, optim::Optimizer& opt, bool enabled) : net_(net), opt_(opt) {
@@ -72,17 +82,22 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
   entry.counters = counters_of(net_);
   const auto before = values_of(entry.counters);
   const RandomState random = random_state();
+  const std::vector<optim::ParameterState> states = opt_.parameter_states();
   try {
     entry.recording = backend_for(device, DType::f32).record([&] { entry.outputs = work(entry.inputs); });
   } catch (const DeviceError& error) {
     why_not_ = error.what();
     for (std::size_t i = 0; i < before.size(); ++i) *entry.counters[i] = Tensor::from(before[i], entry.counters[i]->shape());
     set_random_state(random);
+    opt_.restore(states);
+    recorded_.clear();
     return false;
   }
   entry.counted = values_of(entry.counters);
   for (std::size_t i = 0; i < before.size(); ++i)
     for (std::size_t k = 0; k < before[i].size(); ++k) entry.counted[i][k] -= before[i][k];
+  entry.places = places_of(net_, opt_);
+  entry.batch = opt_.reduction().device_batch();
   entry.recording->replay();
   return true;
 }
@@ -98,6 +113,11 @@ std::vector<Tensor> RecordedStep::operator()(const std::vector<Tensor>& inputs, 
     return run();
   Recorded& entry = recorded_for(inputs);
   if (entry.seen++ < kWarmUp) return run();
+  if (entry.recording && entry.places != places_of(net_, opt_)) {  // a state was loaded, a layer frozen
+    entry.recording.reset();
+    entry.seen = 1;
+    return run();
+  }
   if (!entry.recording) {
     entry.inputs = inputs;
     if (!record(entry, work)) return run();
@@ -107,7 +127,7 @@ std::vector<Tensor> RecordedStep::operator()(const std::vector<Tensor>& inputs, 
     if (inputs[i].defined()) entry.inputs[i].copy_(inputs[i]);
   opt_.before_replay();
   entry.recording->replay();
-  opt_.replayed();
+  opt_.replayed(entry.batch);
   for (std::size_t i = 0; i < entry.counters.size(); ++i)
     for (std::size_t k = 0; k < entry.counted[i].size(); ++k)
       entry.counters[i]->mutable_data<std::int64_t>()[k] += entry.counted[i][k];

@@ -7,11 +7,13 @@
 #include "core/ops.h"
 #include "core/random.h"
 #include "cuda/cuda.h"
+#include "data/loader.h"
 #include "layers/losses.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
+#include "tests/train/blobs.h"
 
 using namespace heft;
 using namespace heft::test;
@@ -100,4 +102,26 @@ TEST_CASE("training on a GPU asks for no more memory after its first steps, and 
     return all;
   };
   CHECK(run() == run());
+}
+
+TEST_CASE("batches reach a GPU unharmed while it still works on those before", "[data][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("batches on a GPU: " + cuda::why_unavailable());
+  const data::DatasetPtr dataset = blobs({300, 300});
+  const Tensor big = Tensor::ones({2048, 2048}, DType::f32, Device::cuda());
+  for (const int workers : {0, 1, 4}) {
+    std::vector<Tensor> sums, want;
+    data::Loader there(dataset, {.batch_size = 8, .shuffle = true, .workers = workers, .device = Device::cuda()});
+    for (const data::Batch& batch : there) {
+      // Slow work first, and then the images are read: a copy that does not wait for it would show.
+      const Tensor slow = matmul(big, big).slice(0, 0, 1).slice(1, 0, 1) * 0.0;
+      sums.push_back(sum(batch.images.flatten(1) + slow, {1}));
+    }
+    data::Loader here(dataset, {.batch_size = 8, .shuffle = true, .workers = 0});
+    for (const data::Batch& batch : here) want.push_back(sum(batch.images.flatten(1), {1}));
+    REQUIRE(sums.size() == want.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      INFO(workers << " workers, batch " << i);
+      check_close(sums[i].to(Device::cpu()), want[i], 1e-5);
+    }
+  }
 }

@@ -97,6 +97,37 @@ TEST_CASE("a recorded step has the bits of one that is not", "[train][cuda]") {
   }
 }
 
+TEST_CASE("a state that is loaded is what the next steps go on from, recorded or not", "[train][cuda]") {
+  std::vector<Device> devices{Device::cpu()};
+  if (cuda::is_available()) devices.push_back(Device::cuda());
+  for (const Device device : devices) {
+    INFO(device.str());
+    const auto losses_of = [&](bool recorded) {
+      const ModulePtr net = network(device);
+      optim::SGD opt(net->parameters(), {.lr = 0.1, .momentum = 0.9});
+      train::RecordedStep step(*net, opt, recorded);
+      manual_seed(4);
+      std::vector<std::vector<double>> losses;
+      std::map<std::string, Tensor> saved, saved_optimizer;
+      for (std::uint64_t i = 0; i < 12; ++i) {
+        if (i == 4) saved = net->state(), saved_optimizer = opt.state();
+        if (i == 7) net->load_state(saved), opt.load_state(saved_optimizer);
+        const Tensor images = random_normal({5, 3, 8, 8}, 0, 1, DType::f32, Device::cpu(), {31, i});
+        const auto out = step({images, Tensor::arange(5)}, [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+          const Variable l = cross_entropy((*net)(in[0]), in[1]);
+          opt.zero_grad();
+          backward(opt.reduce(l));
+          opt.step();
+          return {l.value()};
+        });
+        losses.push_back(out[0].to_vector<double>());
+      }
+      return losses;
+    };
+    CHECK(losses_of(true) == losses_of(false));
+  }
+}
+
 TEST_CASE("work that needs the CPU runs as it is, and says why", "[train][cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("recording: " + cuda::why_unavailable());
   const ModulePtr net = network(Device::cuda());

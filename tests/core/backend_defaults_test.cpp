@@ -1,0 +1,54 @@
+// The fused functions of core/backend.h as they are composed of primitives, which is what a backend without its own has.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/ops.h"
+#include "tests/catch_compat.h"
+#include "tests/core/numbers.h"
+
+using namespace heft;
+using namespace heft::test;
+
+TEST_CASE("parameters updated together are those updated one by one", "[core][backend]") {
+  Backend& backend = reference_backend();
+  const SgdStep step{.momentum = 0.9, .dampening = 0.2};
+  const Tensor factors = Tensor::from(std::vector<double>{0.5, 0.1, 0.01, 0});  // scale, two groups, failures
+  std::vector<SgdTarget> together;
+  std::vector<Tensor> alone;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    const Tensor p = normal({4, 3}, i), g = normal({4, 3}, 10 + i), v = normal({4, 3}, 20 + i);
+    const std::int64_t group = i == 1 ? 1 : 0;
+    together.push_back({p.clone(), g, v.clone(), 0.01, group, i == 2});
+    Tensor parameter = p.clone(), velocity = v.clone();
+    SgdStep one = step;
+    one.lr = group == 1 ? 0.01 : 0.1, one.weight_decay = 0.01, one.first = i == 2;
+    backend.sgd_step(parameter, g * 0.5, velocity, one);
+    alone.push_back(parameter);
+  }
+  const std::vector<double> before = together[0].parameter.to_vector<double>();
+  const Tensor held = Tensor::from(std::vector<std::int64_t>{1});
+  backend.sgd_steps(together, step, factors, held);
+  CHECK(together[0].parameter.to_vector<double>() == before);
+  backend.sgd_steps(together, step, Tensor::from(std::vector<double>{0, 0.1, 0.01, 0}), {});
+  CHECK(together[0].parameter.to_vector<double>() == before);
+  backend.sgd_steps(together, step, factors, Tensor::from(std::vector<std::int64_t>{0}));
+  for (std::size_t i = 0; i < 3; ++i) check_close(together[i].parameter, alone[i], 1e-15);
+}
+
+TEST_CASE("the factor that clips, and one gradient that is not finite stops all that follow", "[core][backend]") {
+  Backend& backend = reference_backend();
+  const Tensor three = Tensor::from(std::vector<double>{3}), four = Tensor::from(std::vector<double>{0, 4});
+  Tensor factors = Tensor::from(std::vector<double>{1, 0.1, 0});
+  const auto after = [&](const std::vector<Tensor>& gradients, double largest, double scale) {
+    backend.clip_factor(gradients, largest, scale, factors);
+    return factors.to_vector<double>();
+  };
+  CHECK(after({three, four}, 10, 0.5) == std::vector<double>{0.5, 0.1, 0});
+  CHECK(after({three, four}, 1, 0.5) == std::vector<double>{0.2, 0.1, 0});
+  const Tensor bad = Tensor::from(std::vector<double>{std::numeric_limits<double>::infinity()});
+  CHECK(after({three, bad}, 1, 1) == std::vector<double>{0, 0.1, 1});
+  CHECK(after({three, four}, 10, 1) == std::vector<double>{0, 0.1, 1});
+}
