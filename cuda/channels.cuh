@@ -12,10 +12,6 @@
 
 namespace heft::cuda {
 
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-  T v[V];
-};
 template <int V, class T>
 __device__ inline Pack<T, V> load(const T* from) {
   return *reinterpret_cast<const Pack<T, V>*>(from);

@@ -13,6 +13,12 @@ namespace heft::cuda {
 
 constexpr int kThreads = 256;
 
+// V values that move in one access.
+template <class T, int V>
+struct alignas(sizeof(T) * V) Pack {
+  T v[V];
+};
+
 // Blocks for n elements, each thread taking `each` of them and then striding over the rest.
 inline unsigned blocks_for(std::int64_t n, int each = 1, int threads = kThreads) {
   const std::int64_t wanted = (n + std::int64_t{each} * threads - 1) / (std::int64_t{each} * threads);

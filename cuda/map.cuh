@@ -5,11 +5,6 @@
 
 namespace heft::cuda {
 
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-  T v[V];
-};
-
 template <int V, class Out, class F, class... In>
 __global__ void map_kernel(std::int64_t n, Out* out, F f, const In*... in) {
   const std::int64_t first = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x, step = std::int64_t{gridDim.x} * blockDim.x;

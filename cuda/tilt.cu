@@ -6,10 +6,7 @@ namespace heft {
 namespace {
 
 // Functions of their own, as tilt::exp_of is.
-__device__ __noinline__ double sum_of_warp(double v) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) v += __shfl_xor_sync(0xffffffffu, v, lanes);
-  return v;
-}
+__device__ __noinline__ double sum_of_warp(double v) { return cuda::warp_sum(v); }
 __device__ __noinline__ double max_of_warp(double v) {
   for (int lanes = 16; lanes > 0; lanes /= 2) v = tilt::larger(v, __shfl_xor_sync(0xffffffffu, v, lanes));
   return v;

@@ -56,17 +56,18 @@ bool ExponentialWeights::in_parts() const { return !auto_ || auto_->when == Auto
 double ExponentialWeights::log_divisor() const { return std::isfinite(log_u()) ? log_u() : 0; }
 
 // What is solved for on a batch, or approached after it, is part of the options.
-tilt::Options ExponentialWeights::options_of(bool solving) const {
+tilt::Options ExponentialWeights::options_now() const {
   tilt::Options options = tilt_;
   if (!auto_) return options;
   options.target = auto_->kl ? *auto_->kl : *auto_->effective_share;
-  if (solving) options.solve = auto_->kl ? tilt::Target::kl : tilt::Target::effective_share;
+  if (auto_->when == AutoLambda::When::every_batch)
+    options.solve = auto_->kl ? tilt::Target::kl : tilt::Target::effective_share;
   return options;
 }
 
 std::optional<tilt::Options> ExponentialWeights::on_device() const {
   if (auto_ && auto_->when == AutoLambda::When::on_adapt) return {};  // gathers losses on the host
-  return options_of(auto_ && auto_->when == AutoLambda::When::every_batch);
+  return options_now();
 }
 
 void ExponentialWeights::set_lambda(double lambda) {
@@ -97,7 +98,7 @@ void ExponentialWeights::solve_on_seen() {
 
 void ExponentialWeights::compute(const Batch& batch, std::span<double> weights, bool update) {
   const tilt::OneThread team;
-  const tilt::Options options = options_of(auto_ && auto_->when == AutoLambda::When::every_batch);
+  const tilt::Options options = options_now();
   const tilt::Batch part{.n = static_cast<std::int64_t>(batch.losses.size()),
                          .losses = batch.losses.data(),
                          .prior = batch.prior.empty() ? nullptr : batch.prior.data(),

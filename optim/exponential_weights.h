@@ -118,7 +118,7 @@ class ExponentialWeights final : public Reduction {
   double log_divisor() const override;
   std::optional<tilt::Options> on_device() const override;
   void solve_on_seen();
-  tilt::Options options_of(bool solving) const;
+  tilt::Options options_now() const;
 
   tilt::Options tilt_;  // without the target
   std::optional<AutoLambda> auto_;

@@ -81,16 +81,22 @@ void Optimizer::step() {
   }
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
-    Tensor value = slot.parameter.value();
-    if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
-    Tensor gradient = scale == 1 ? slot.parameter.grad() : slot.parameter.grad() * scale;
-    follow(gradient, value);
-    if (!gradient.is_opaque()) gradient = gradient.contiguous();
-    for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
+    auto [value, gradient] = ready(slot, scale);
     const Rates& rates = groups_[slot.group];
     apply(value, gradient, slot.state, {rates.lr * lr_factor_, rates.weight_decay});
     ++slot.state.steps;
   }
+}
+
+// A parameter's value and its gradient times `scale`, and the tensors remembered of it, all in one layout.
+std::pair<Tensor, Tensor> Optimizer::ready(Slot& slot, double scale) {
+  Tensor value = slot.parameter.value();
+  if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
+  Tensor gradient = scale == 1 ? slot.parameter.grad() : slot.parameter.grad() * scale;
+  follow(gradient, value);
+  if (!gradient.is_opaque()) gradient = gradient.contiguous();
+  for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
+  return {value, gradient};
 }
 
 bool Optimizer::steps_on_device() const {
@@ -117,12 +123,7 @@ void Optimizer::step_on_device(double scale) {
   std::vector<Slot*> slots;
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
-    Tensor value = slot.parameter.value();
-    if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
-    Tensor gradient = slot.parameter.grad();
-    follow(gradient, value);
-    if (!gradient.is_opaque()) gradient = gradient.contiguous();
-    for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
+    const auto [value, gradient] = ready(slot, 1);
     values.push_back(value), gradients.push_back(gradient), slots.push_back(&slot);
   }
   if (clips) backend_for(values.front()).clip_factor(gradients, clip_norm_, scale, factors_);

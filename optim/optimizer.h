@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "optim/reduction.h"
@@ -120,6 +121,7 @@ class Optimizer {
     ParameterState state;
   };
 
+  static std::pair<Tensor, Tensor> ready(Slot& slot, double scale);
   bool steps_on_device() const;
   void step_on_device(double scale);
   void upload_factors(double scale);

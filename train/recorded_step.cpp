@@ -103,14 +103,13 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
 }
 
 std::vector<Tensor> RecordedStep::operator()(const std::vector<Tensor>& inputs, const Work& work) {
+  const Device device = net_.parameters().front().device();
   const auto run = [&] {
-    const Device device = net_.parameters().front().device();
     std::vector<Tensor> there;
     for (const Tensor& input : inputs) there.push_back(input.defined() ? input.to(device) : input);
     return work(there);
   };
-  if (!why_not_.empty() || !opt_.replayable() || !backend_for(net_.parameters().front().device(), DType::f32).records_ahead())
-    return run();
+  if (!why_not_.empty() || !opt_.replayable() || !backend_for(device, DType::f32).records_ahead()) return run();
   Recorded& entry = recorded_for(inputs);
   if (entry.seen++ < kWarmUp) return run();
   if (entry.recording && entry.places != places_of(net_, opt_)) {  // a state was loaded, a layer frozen
