@@ -2,6 +2,7 @@
 #include <string_view>
 
 #include "core/cpu/cpu_backend.h"
+#include "core/cpu/lanes.h"
 #include "core/cpu/primitive.h"
 #include "core/ops.h"
 
@@ -94,6 +95,7 @@ PrimitivePtr backward_weight(const Shape& x, const Shape& weight, bool bias, con
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
+  if (lanes::suits(x.shape(), weight.shape(), geometry)) return lanes::conv2d(x, weight, bias, geometry, false);
   Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
   call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
   if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
@@ -105,6 +107,7 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& b
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                          const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
+  if (lanes::suits(x_shape, weight.shape(), geometry)) return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
   Call call(backward_input(x_shape, weight.shape(), geometry));
   Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
   call.run();
@@ -114,8 +117,13 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
 WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                                    const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
-  Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
   WeightGradients gradients;
+  if (lanes::suits(x.shape(), weight.shape(), geometry)) {
+    gradients = lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
+    gradients.weight = to_layout(gradients.weight, weight.layout());
+    return gradients;
+  }
+  Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
   gradients.weight = call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_DIFF_DST, dy).out(DNNL_ARG_DIFF_WEIGHTS, weight.shape());
   if (want_bias) gradients.bias = call.out(DNNL_ARG_DIFF_BIAS);
   call.run();
@@ -125,6 +133,7 @@ WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tenso
 
 Tensor CpuBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
   if (!ours(x)) return weight;
+  if (lanes::suits(x.shape(), weight.shape(), geometry)) return weight.contiguous();
   return to_layout(weight, forward(x.shape(), weight.shape(), false, geometry)->port(DNNL_ARG_WEIGHTS).layout);
 }
 

@@ -72,6 +72,13 @@ std::vector<ConvCase> conv_cases() {
       {{2, 6, 7, 7}, {18, 1, 3, 3}, {.padding = {1, 1}, .groups = 6}},
       {{1, 16, 1, 1}, {10, 16, 1, 1}, {}},
       {{5, 16, 8, 8}, {64, 16, 8, 8}, {}},
+      // With images in lanes.
+      {{16, 1, 12, 11}, {6, 1, 5, 5}, {.padding = {2, 2}}},
+      {{32, 6, 7, 9}, {16, 6, 5, 5}, {}},
+      {{31, 3, 7, 8}, {5, 3, 3, 3}, {.padding = {1, 1}}},
+      {{13, 9, 6, 5}, {4, 9, 2, 4}, {.padding = {1, 3}}},
+      {{16, 5, 3, 3}, {9, 5, 1, 1}, {}},
+      {{300, 2, 4, 4}, {1, 2, 4, 4}, {}},
   };
 }
 
@@ -113,6 +120,10 @@ TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", 
       {{2, 64, 8, 8}, {.kernel = {8, 8}, .stride = {8, 8}}},
       {{2, 1, 5, 5}, {.kernel = {2, 2}, .stride = {1, 1}, .padding = {1, 1}}},
       {{2, 3, 40, 40}, {.kernel = {20, 20}, .stride = {20, 20}}},
+      // With images in lanes.
+      {{16, 6, 8, 8}, {}},
+      {{47, 5, 9, 7}, {.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 0}}},
+      {{13, 3, 5, 6}, {.kernel = {2, 2}, .stride = {3, 3}}},
   };
   for (const auto& [shape, g] : cases) {
     INFO("x " << shape.str());

@@ -1,0 +1,256 @@
+// Convolution and its gradients with images in lanes: a tile of sums stays in registers while the window passes over it.
+#include <algorithm>
+#include <vector>
+
+#include "core/cpu/lanes.h"
+#include "core/cpu/layout.h"
+#include "core/cpu/simd.h"
+#include "core/ops.h"
+#include "core/parallel.h"
+
+namespace heft::lanes {
+namespace {
+
+constexpr std::int64_t kMostChannels = 32;
+constexpr std::int64_t kGrain = 1 << 18;  // multiply-adds below which a second thread costs more than it brings
+
+// Channels out of a tile; the one of the two that leaves fewer of them empty.
+std::int64_t tile_of(std::int64_t channels) { return (channels + 2) / 3 * 3 < (channels + 3) / 4 * 4 ? 3 : 4; }
+
+struct Convolution {
+  const float* x;        // bordered: (blocks, C, H, W, 16)
+  const float* weights;  // (O / tile, C, kh, kw, tile), zeros where O does not divide
+  const float* bias;     // (O) up to a multiple of the tile
+  float* y;              // (blocks, O, H', W', 16)
+  std::int64_t channels, height, width, kernel_height, kernel_width;
+  std::int64_t out_channels, out_height, out_width;
+  bool relu;
+};
+
+struct Convolve {
+  // `Out` channels of `Wide` neighbours in a row of y.
+  template <int W, int Out, int Wide>
+  HEFT_SIMD static void tile(const Convolution& c, const float* x, const float* weights, const float* bias, float* y,
+                             std::int64_t filled) {
+    using V = simd::Vec<W>;
+    V sums[Out][Wide];
+    for (int o = 0; o < Out; ++o)
+      for (int t = 0; t < Wide; ++t) sums[o][t] = V{} + bias[o];
+    for (std::int64_t channel = 0; channel < c.channels; ++channel)
+      for (std::int64_t i = 0; i < c.kernel_height; ++i) {
+        const float* row = x + (channel * c.height + i) * c.width * kLanes;
+        for (std::int64_t j = 0; j < c.kernel_width; ++j, row += kLanes, weights += Out) {
+          V in[Wide];
+          for (int t = 0; t < Wide; ++t) in[t] = simd::load<W>(row + t * kLanes);
+          for (int o = 0; o < Out; ++o)
+            for (int t = 0; t < Wide; ++t) sums[o][t] += in[t] * weights[o];
+        }
+      }
+    const std::int64_t plane = c.out_height * c.out_width * kLanes;
+    for (int o = 0; o < Out; ++o) {
+      if (o >= filled) break;
+      for (int t = 0; t < Wide; ++t) {
+        const V sum = sums[o][t];
+        // A NaN stays, as in the functor Relu.
+        simd::store<W>(y + o * plane + t * kLanes, c.relu ? (sum < V{} ? V{} : sum) : sum);
+      }
+    }
+  }
+
+  template <int W, int Out>
+  HEFT_SIMD static void rows(const Convolution& c, std::int64_t begin, std::int64_t end) {
+    // Sums, what comes in and one weight fit in 32 registers, or in 16.
+    constexpr int kWide = W == 16 ? (Out == 3 ? 7 : 5) : (Out == 3 ? 4 : 3), kHalf = kWide / 2;
+    const std::int64_t taps = c.channels * c.kernel_height * c.kernel_width;
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::int64_t block = r / c.out_height, h = r % c.out_height;
+      for (std::int64_t o = 0; o < c.out_channels; o += Out)
+        for (std::int64_t part = 0; part < kLanes; part += W) {
+          const float* x = c.x + (block * c.channels * c.height + h) * c.width * kLanes + part;
+          float* y = c.y + ((block * c.out_channels + o) * c.out_height + h) * c.out_width * kLanes + part;
+          const std::int64_t filled = c.out_channels - o;
+          std::int64_t at = 0;
+          for (; at + kWide <= c.out_width; at += kWide)
+            tile<W, Out, kWide>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
+          for (; at + kHalf <= c.out_width; at += kHalf)
+            tile<W, Out, kHalf>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
+          for (; at < c.out_width; ++at)
+            tile<W, Out, 1>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
+        }
+    }
+  }
+
+  template <int W>
+  HEFT_SIMD static void run(const Convolution* c, std::int64_t begin, std::int64_t end) {
+    if (tile_of(c->out_channels) == 3) rows<W, 3>(*c, begin, end);
+    else rows<W, 4>(*c, begin, end);
+  }
+};
+
+// `weight_at(o, c, i, j)`: the weights as the tiles want them.
+template <class WeightAt>
+Tensor convolve(const Bordered& x, const Shape& y_shape, std::int64_t kernel_height, std::int64_t kernel_width,
+                const WeightAt& weight_at, const float* bias, bool relu) {
+  const std::int64_t out = y_shape[1], tile = tile_of(out), all = (out + tile - 1) / tile * tile;
+  std::vector<float> weights(static_cast<std::size_t>(all * x.channels * kernel_height * kernel_width)),
+      biases(static_cast<std::size_t>(all));
+  if (bias) std::copy_n(bias, out, biases.begin());
+  for (std::int64_t o = 0; o < out; ++o)
+    for (std::int64_t c = 0; c < x.channels; ++c)
+      for (std::int64_t i = 0; i < kernel_height; ++i)
+        for (std::int64_t j = 0; j < kernel_width; ++j) {
+          const std::int64_t at = ((o / tile * x.channels + c) * kernel_height + i) * kernel_width + j;
+          weights[static_cast<std::size_t>(at * tile + o % tile)] = weight_at(o, c, i, j);
+        }
+  Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), inside(y_shape));
+  const Convolution work{x.data,       weights.data(), biases.data(), static_cast<float*>(y.mutable_raw()),
+                         x.channels,   x.height,       x.width,       kernel_height,
+                         kernel_width, y_shape[1],     y_shape[2],    y_shape[3],
+                         relu};
+  const std::int64_t row = static_cast<std::int64_t>(weights.size()) * y_shape[3] * kLanes;
+  parallel_for(x.blocks * y_shape[2], std::max<std::int64_t>(kGrain / row, 1),
+               [&work](std::int64_t begin, std::int64_t end) { simd::run<Convolve>(&work, begin, end); });
+  clear_spare_lanes(y);
+  return y;
+}
+
+struct WeightGradient {
+  const float* x;   // bordered: (blocks, C, H, W, 16)
+  const float* dy;  // (blocks, O, H', W', 16)
+  std::int64_t blocks, groups;
+  std::int64_t channels, height, width, kernel_height, kernel_width;
+  std::int64_t out_channels, out_height, out_width;
+  float* weights;  // (groups, O, C, kh, kw), zeros
+  float* biases;   // (groups, O), zeros; or null
+};
+
+struct AddWeightGradient {
+  // `Out` channels and `Taps` neighbours in a row of the window. x and dy: where the block's first products are.
+  template <int W, int Out, int Taps>
+  HEFT_SIMD static void tile(const WeightGradient& g, const float* x, const float* dy, float* out) {
+    using V = simd::Vec<W>;
+    V sums[Out][Taps] = {};
+    const std::int64_t plane = g.out_height * g.out_width * kLanes;
+    for (std::int64_t h = 0; h < g.out_height; ++h)
+      for (std::int64_t at = 0; at < g.out_width; ++at)
+        for (std::int64_t part = 0; part < kLanes; part += W) {
+          const float* in = x + (h * g.width + at) * kLanes + part;
+          const float* d = dy + (h * g.out_width + at) * kLanes + part;
+          V gradient[Out];
+          for (int o = 0; o < Out; ++o) gradient[o] = simd::load<W>(d + o * plane);
+          for (int t = 0; t < Taps; ++t) {
+            const V value = simd::load<W>(in + t * kLanes);
+            for (int o = 0; o < Out; ++o) sums[o][t] += gradient[o] * value;
+          }
+        }
+    const std::int64_t step = g.channels * g.kernel_height * g.kernel_width;
+    for (int o = 0; o < Out; ++o)
+      for (int t = 0; t < Taps; ++t) {
+        float sum = 0;
+        for (int lane = 0; lane < W; ++lane) sum += sums[o][t][lane];
+        out[o * step + t] += sum;
+      }
+  }
+
+  template <int W, int Out>
+  HEFT_SIMD static void channels_out(const WeightGradient& g, std::int64_t block, std::int64_t o, float* out) {
+    const float* dy = g.dy + (block * g.out_channels + o) * g.out_height * g.out_width * kLanes;
+    for (std::int64_t c = 0; c < g.channels; ++c)
+      for (std::int64_t i = 0; i < g.kernel_height; ++i) {
+        const float* x = g.x + ((block * g.channels + c) * g.height + i) * g.width * kLanes;
+        float* row = out + ((o * g.channels + c) * g.kernel_height + i) * g.kernel_width;
+        std::int64_t j = 0;
+        for (; j + 5 <= g.kernel_width; j += 5) tile<W, Out, 5>(g, x + j * kLanes, dy, row + j);
+        for (; j + 3 <= g.kernel_width; j += 3) tile<W, Out, 3>(g, x + j * kLanes, dy, row + j);
+        for (; j < g.kernel_width; ++j) tile<W, Out, 1>(g, x + j * kLanes, dy, row + j);
+      }
+  }
+
+  template <int W>
+  HEFT_SIMD static void run(const WeightGradient* g, std::int64_t begin, std::int64_t end) {
+    constexpr int kOut = W == 16 ? 4 : 2;
+    const std::int64_t plane = g->out_height * g->out_width * kLanes;
+    for (std::int64_t group = begin; group < end; ++group)
+      for (std::int64_t block = g->blocks * group / g->groups; block < g->blocks * (group + 1) / g->groups; ++block) {
+        float* out = g->weights + group * g->out_channels * g->channels * g->kernel_height * g->kernel_width;
+        std::int64_t o = 0;
+        for (; o + kOut <= g->out_channels; o += kOut) channels_out<W, kOut>(*g, block, o, out);
+        for (; o + 2 <= g->out_channels; o += 2) channels_out<W, 2>(*g, block, o, out);
+        for (; o < g->out_channels; ++o) channels_out<W, 1>(*g, block, o, out);
+        for (o = 0; g->biases && o < g->out_channels; ++o) {
+          simd::Vec<W> sums = {};
+          const float* dy = g->dy + (block * g->out_channels + o) * plane;
+          for (std::int64_t at = 0; at < plane; at += W) sums += simd::load<W>(dy + at);
+          float sum = 0;
+          for (int lane = 0; lane < W; ++lane) sum += sums[lane];
+          g->biases[group * g->out_channels + o] += sum;
+        }
+      }
+  }
+};
+
+Tensor sum_of_groups(const std::vector<float>& groups, std::int64_t count, const Shape& shape) {
+  Tensor total = Tensor::zeros(shape);
+  auto* sum = static_cast<float*>(total.mutable_raw());
+  const std::int64_t n = shape.numel();
+  for (std::int64_t g = 0; g < count; ++g)
+    for (std::int64_t i = 0; i < n; ++i) sum[i] += groups[static_cast<std::size_t>(g * n + i)];
+  return total;
+}
+
+}  // namespace
+
+bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+  const auto pads = [](std::int64_t channels) { return channels % 8 != 0; };
+  const bool plain = g.groups == 1 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 &&
+                     g.padding[0] < weight[2] && g.padding[1] < weight[3];
+  // Up to 3 channels oneDNN has kernels that do not pad what comes in.
+  const bool few =
+      (pads(weight[0]) || (weight[1] > 3 && pads(weight[1]))) && weight[0] <= kMostChannels && weight[1] <= kMostChannels;
+  const std::int64_t lanes = (x[0] + kLanes - 1) / kLanes * kLanes;
+  return plain && few && 4 * x[0] >= 3 * lanes;
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& g, bool relu) {
+  const Tensor rows = weight.contiguous();
+  const auto* w = static_cast<const float*>(rows.raw());
+  const std::int64_t channels = weight.size(1), height = weight.size(2), width = weight.size(3);
+  return convolve(
+      bordered(x, g.padding[0], g.padding[1]), conv2d_shape(x.shape(), weight.shape(), g), height, width,
+      [=](std::int64_t o, std::int64_t c, std::int64_t i, std::int64_t j) {
+        return w[((o * channels + c) * height + i) * width + j];
+      },
+      bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr, relu);
+}
+
+// The convolution of dy, with enough of a border, by the weights turned by half a turn and with their channels swapped.
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& g) {
+  const Tensor rows = weight.contiguous();
+  const auto* w = static_cast<const float*>(rows.raw());
+  const std::int64_t channels = weight.size(1), height = weight.size(2), width = weight.size(3);
+  return convolve(
+      bordered(dy, height - 1 - g.padding[0], width - 1 - g.padding[1]), x_shape, height, width,
+      [=](std::int64_t c, std::int64_t o, std::int64_t i, std::int64_t j) {
+        return w[((o * channels + c) * height + height - 1 - i) * width + width - 1 - j];
+      },
+      nullptr, false);
+}
+
+WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& weight_shape, bool want_bias,
+                                       const Conv2dGeometry& geometry) {
+  constexpr std::int64_t kMostGroups = 16;
+  const Bordered in = bordered(x, geometry.padding[0], geometry.padding[1]), d = bordered(dy, 0, 0);
+  const std::int64_t groups = std::min(in.blocks, kMostGroups);
+  std::vector<float> weights(static_cast<std::size_t>(groups * weight_shape.numel())),
+      biases(static_cast<std::size_t>(want_bias ? groups * d.channels : 0));
+  const WeightGradient work{
+      in.data,         d.data,          in.blocks,  groups,   in.channels, in.height,      in.width,
+      weight_shape[2], weight_shape[3], d.channels, d.height, d.width,     weights.data(), want_bias ? biases.data() : nullptr};
+  const std::int64_t cost = weight_shape.numel() * d.height * d.width * kLanes * (in.blocks / groups);
+  parallel_for(groups, std::max<std::int64_t>(kGrain / cost, 1),
+               [&work](std::int64_t begin, std::int64_t end) { simd::run<AddWeightGradient>(&work, begin, end); });
+  return {sum_of_groups(weights, groups, weight_shape),
+          want_bias ? sum_of_groups(biases, groups, Shape{d.channels}) : Tensor{}};
+}
+
+}  // namespace heft::lanes
