@@ -1,5 +1,6 @@
 #include "autograd/images.h"
 
+#include "autograd/elementwise.h"
 #include "autograd/shape_ops.h"
 #include "autograd/trace.h"
 #include "core/check.h"
@@ -32,16 +33,20 @@ struct Form {
   Layout layout;
 };
 
-}  // namespace
-
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dGeometry& geometry) {
+// relu(conv2d(...)), or without the relu. `behind`: what arrives at it, as it is in front of it.
+Variable convolution(const char* op, bool relu, const Variable& x, const Variable& weight, const Variable& bias,
+                     const Conv2dGeometry& geometry) {
   conv2d_shape(x.shape(), weight.shape(), geometry);
   const Tensor& w = prepare(weight, x.value(), geometry);
   const Saved images(weight.requires_grad() ? x.value() : Tensor{});
-  const Tensor y = conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry);
+  const Tensor y = conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry, relu);
+  const auto behind = [y = Saved(relu ? y : Tensor{}), relu](const Tensor& d) {
+    return relu ? unary_backward<fn::Relu>(y, y, d) : d;
+  };
   return record(
-      "conv2d", y, {x, weight, bias},
-      [x = images, w = Saved(w), shape = x.shape(), geometry](const Tensor& dy, const std::vector<bool>& needed) {
+      op, y, {x, weight, bias},
+      [=, x = images, w = Saved(w), shape = x.shape()](const Tensor& d, const std::vector<bool>& needed) {
+        const Tensor dy = behind(d);
         std::vector<Tensor> grads(3);
         if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
         if (needed[1]) {
@@ -53,16 +58,28 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
         return grads;
       },
       // Linear in images and weight each; the bias rides along with the first of the two.
-      [x = images, w = Saved(w), shape = y.shape(), geometry](const std::vector<Tensor>& d) {
-        if (!d[0].defined() && !d[1].defined()) return d[2].reshape({1, -1, 1, 1}).expand(shape);
-        if (!d[0].defined()) return conv2d(x, d[1], d[2], geometry);
+      [=, x = images, w = Saved(w), shape = y.shape()](const std::vector<Tensor>& d) {
+        if (!d[0].defined() && !d[1].defined()) return behind(d[2].reshape({1, -1, 1, 1}).expand(shape));
+        if (!d[0].defined()) return behind(conv2d(x, d[1], d[2], geometry));
         const Tensor along_x = conv2d(d[0], w, d[2], geometry);
-        return d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x;
+        return behind(d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x);
       },
       {{"stride", geometry.stride},
        {"padding", geometry.padding},
        {"dilation", geometry.dilation},
        {"groups", geometry.groups}});
+}
+
+}  // namespace
+
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dGeometry& geometry) {
+  return convolution("conv2d", false, x, weight, bias, geometry);
+}
+
+Variable conv2d_relu(const Variable& x, const Variable& weight, const Variable& bias, const Conv2dGeometry& geometry) {
+  // Whoever watches sees what it consists of, and knows those operations already.
+  if (observed()) return relu(conv2d(x, weight, bias, geometry));
+  return convolution("conv2d_relu", true, x, weight, bias, geometry);
 }
 
 Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {

@@ -10,6 +10,8 @@ namespace heft {
 // H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1. Cross-correlation, as everywhere in deep learning.
 // A leaf weight is moved to the layout the backend wants on its first use; its logical value does not change.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias = {}, const Conv2dGeometry& geometry = {});
+// relu(conv2d(...)), in fewer passes over memory.
+Variable conv2d_relu(const Variable& x, const Variable& weight, const Variable& bias = {}, const Conv2dGeometry& geometry = {});
 Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry);
 Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry);  // padding counts in the mean
 // (N, C, H, W) -> (N, C, height, width). The input's extents must be divisible by the output's (ShapeError otherwise).

@@ -1,5 +1,7 @@
 #include "autograd/linalg.h"
 
+#include "autograd/elementwise.h"
+#include "autograd/trace.h"
 #include "core/ops.h"
 
 namespace heft {
@@ -7,6 +9,36 @@ namespace {
 
 // (..., K) -> (rows, K)
 Tensor rows(const Tensor& x) { return x.reshape(Shape{x.shape().product(0, x.rank() - 1), x.size(-1)}); }
+
+// relu(linear(...)), or without the relu. `behind`: what arrives at it, as it is in front of it.
+Variable affine(const char* op, bool relu, const Variable& x, const Variable& weight, const Variable& bias) {
+  const Tensor y = linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{}, relu);
+  const Saved kept(weight.requires_grad() ? x.value() : Tensor{});
+  const auto behind = [y = Saved(relu ? y : Tensor{}), relu](const Tensor& d) {
+    return relu ? unary_backward<fn::Relu>(y, y, d) : d;
+  };
+  return record(
+      op, y, {x, weight, bias},
+      [=, x = kept, weight = Saved(weight.value()), shape = x.shape()](const Tensor& d, const std::vector<bool>& needed) {
+        const Tensor dy = behind(d);
+        std::vector<Tensor> grads(3);
+        if (needed[0]) grads[0] = matmul(rows(dy), weight).reshape(shape);
+        if (needed[1]) {
+          const WeightGradients both = linear_backward_weight(dy, x, needed[2]);
+          grads[1] = both.weight, grads[2] = both.bias;
+        } else if (needed[2]) {
+          grads[2] = sum(rows(dy), {0});
+        }
+        return grads;
+      },
+      // Linear in x and weight each; the bias rides along with the first of the two.
+      [=, x = kept, weight = Saved(weight.value()), shape = y.shape()](const std::vector<Tensor>& d) {
+        if (!d[0].defined() && !d[1].defined()) return behind(d[2].expand(shape));
+        if (!d[0].defined()) return behind(linear(x, d[1], d[2]));
+        const Tensor along_x = linear(d[0], weight, d[2]);
+        return behind(d[1].defined() ? along_x + linear(x, d[1]) : along_x);
+      });
+}
 
 }  // namespace
 
@@ -20,28 +52,13 @@ Variable matmul(const Variable& a, const Variable& b) {
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
-  const Tensor y = linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{});
-  const Saved kept(weight.requires_grad() ? x.value() : Tensor{});
-  return record(
-      "linear", y, {x, weight, bias},
-      [x = kept, weight = Saved(weight.value()), shape = x.shape()](const Tensor& dy, const std::vector<bool>& needed) {
-        std::vector<Tensor> grads(3);
-        if (needed[0]) grads[0] = matmul(rows(dy), weight).reshape(shape);
-        if (needed[1]) {
-          const WeightGradients both = linear_backward_weight(dy, x, needed[2]);
-          grads[1] = both.weight, grads[2] = both.bias;
-        } else if (needed[2]) {
-          grads[2] = sum(rows(dy), {0});
-        }
-        return grads;
-      },
-      // Linear in x and weight each; the bias rides along with the first of the two.
-      [x = kept, weight = Saved(weight.value()), shape = y.shape()](const std::vector<Tensor>& d) {
-        if (!d[0].defined() && !d[1].defined()) return d[2].expand(shape);
-        if (!d[0].defined()) return linear(x, d[1], d[2]);
-        const Tensor along_x = linear(d[0], weight, d[2]);
-        return d[1].defined() ? along_x + linear(x, d[1]) : along_x;
-      });
+  return affine("linear", false, x, weight, bias);
+}
+
+Variable linear_relu(const Variable& x, const Variable& weight, const Variable& bias) {
+  // Whoever watches sees what it consists of, and knows those operations already.
+  if (observed()) return relu(linear(x, weight, bias));
+  return affine("linear_relu", true, x, weight, bias);
 }
 
 }  // namespace heft

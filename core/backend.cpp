@@ -38,6 +38,14 @@ Tensor Backend::linear(const Tensor& x, const Tensor& weight, const Tensor& bias
   return bias.defined() ? y + bias : y;
 }
 
+Tensor Backend::linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return heft::unary<fn::Relu>(linear(x, weight, bias));
+}
+
+Tensor Backend::conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+  return heft::unary<fn::Relu>(conv2d(x, weight, bias, geometry));
+}
+
 namespace {
 
 Tensor every(const Tensor& x, std::int64_t stride) { return x.slice(2, 0, x.size(2), stride).slice(3, 0, x.size(3), stride); }

@@ -176,6 +176,8 @@ class Backend {
   // ---- fused, with defaults composed of the primitives above
   // x (N, K), weight (M, K), bias (M) or undefined -> (N, M)
   virtual Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+  virtual Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias);  // relu(linear(...))
+  virtual Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry);
   // The gradients of linear's weight (M, K) and bias (M) from dy (N, M) and x (N, K).
   virtual WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias);
   // Dense or opaque x -> the sum of x_i^2, computed in f64 whatever x is, rank 0.

@@ -100,15 +100,17 @@ Tensor one_hot(const Tensor& labels, std::int64_t classes, DType dtype = DType::
 
 // ---- matrices: (..., M, K) x (..., K, N); leading axes broadcast. A matrix at least: no rank-1 operands.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
-// x (..., K), weight (M, K), bias (M) or undefined -> (..., M)
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+// x (..., K), weight (M, K), bias (M) or undefined -> (..., M). relu: of that, in the same pass where the backend can.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, bool relu = false);
 // From dy (..., M) and x (..., K): the gradients of weight and, if wanted, bias.
 WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias);
 
 // ---- images
 Shape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 Shape pool2d_shape(const Shape& x, const Pool2dGeometry& geometry, const char* op);
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dGeometry& geometry = {});
+// relu: of the result, as for linear.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const Conv2dGeometry& geometry = {},
+              bool relu = false);
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry);
 WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                        const Conv2dGeometry& geometry);

@@ -65,7 +65,7 @@ Shape pool2d_shape(const Shape& x, const Pool2dGeometry& g, const char* op) {
   return {x[0], x[1], out[0], out[1]};
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry, bool relu) {
   check_images("conv2d", x);
   check_operands("conv2d", x, weight);
   conv2d_shape(x.shape(), weight.shape(), geometry);
@@ -75,7 +75,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
                       bias.shape());
   }
   Backend& backend = backend_for(x);
-  return backend.conv2d(native(x, backend), native(weight, backend), bias.defined() ? bias.contiguous() : bias, geometry);
+  const Tensor images = native(x, backend), w = native(weight, backend), b = bias.defined() ? bias.contiguous() : bias;
+  return relu ? backend.conv2d_relu(images, w, b, geometry) : backend.conv2d(images, w, b, geometry);
 }
 
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) {

@@ -36,7 +36,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   return backend_for(a).matmul(as_batches(a, lead), as_batches(b, lead), transpose_a, transpose_b).reshape(result);
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu) {
   check_operands("linear", x, weight);
   check<ShapeError>(weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1), "linear",
                     "expected input with {} features (weight is {}), got {}", weight.rank() == 2 ? weight.size(1) : -1,
@@ -51,9 +51,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Shape result = x.shape().with(x.rank() - 1, m);
   if (rows.numel() == 0) {
     const Tensor zeros = Tensor::zeros(result, x.dtype(), x.device());
-    return bias.defined() ? zeros + bias : zeros;
+    const Tensor y = bias.defined() ? zeros + bias : zeros;
+    return relu ? unary<fn::Relu>(y) : y;
   }
-  return backend_for(x).linear(rows, weight.contiguous(), bias.defined() ? bias.contiguous() : bias).reshape(result);
+  Backend& backend = backend_for(x);
+  const Tensor w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
+  return (relu ? backend.linear_relu(rows, w, b) : backend.linear(rows, w, b)).reshape(result);
 }
 
 WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias) {

@@ -1,5 +1,6 @@
 #include "layers/conv.h"
 
+#include "autograd/elementwise.h"
 #include "autograd/images.h"
 #include "core/check.h"
 #include "layers/init.h"
@@ -25,6 +26,10 @@ Conv2d::Conv2d(const Options& o)
 }
 
 Variable Conv2d::forward(const Variable& x) { return conv2d(x, weight_, bias_, geometry_); }
+
+Variable Conv2d::forward_relu(const Variable& x) {
+  return ForwardObserver::active() ? relu((*this)(x)) : conv2d_relu(x, weight_, bias_, geometry_);
+}
 
 std::string Conv2d::describe() const {
   const Options& o = options_;

@@ -25,6 +25,7 @@ class Conv2d : public Module {
   using Options = Conv2dOptions;
   explicit Conv2d(const Options& options);
   Variable forward(const Variable& x) override;
+  Variable forward_relu(const Variable& x);  // relu((*this)(x)), in fewer passes over memory
   std::string describe() const override;
 
   Variable& weight() { return weight_; }

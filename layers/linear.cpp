@@ -1,5 +1,6 @@
 #include "layers/linear.h"
 
+#include "autograd/elementwise.h"
 #include "autograd/linalg.h"
 #include "autograd/norm.h"
 #include "core/check.h"
@@ -15,6 +16,10 @@ Linear::Linear(const Options& options) : options_(options) {
 }
 
 Variable Linear::forward(const Variable& x) { return linear(x, weight_, bias_); }
+
+Variable Linear::forward_relu(const Variable& x) {
+  return ForwardObserver::active() ? relu((*this)(x)) : linear_relu(x, weight_, bias_);
+}
 
 std::string Linear::describe() const {
   return fmt::format("Linear({} -> {}{})", options_.in_features, options_.out_features, options_.bias ? "" : ", no bias");

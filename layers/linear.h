@@ -18,6 +18,7 @@ class Linear : public Module {
   using Options = LinearOptions;
   explicit Linear(const Options& options);
   Variable forward(const Variable& x) override;
+  Variable forward_relu(const Variable& x);  // relu((*this)(x)), in fewer passes over memory
   std::string describe() const override;
 
   Variable& weight() { return weight_; }

@@ -1,4 +1,3 @@
-#include "autograd/elementwise.h"
 #include "autograd/shape_ops.h"
 #include "core/check.h"
 #include "layers/conv.h"
@@ -26,15 +25,16 @@ class LeNet5 : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    Variable y = (*pool1_)(relu((*conv1_)(x)));
-    y = (*pool2_)(relu((*conv2_)(y)));
-    y = relu((*fc1_)(flatten(y)));
-    return (*fc3_)(relu((*fc2_)(y)));
+    Variable y = (*pool1_)(conv1_->forward_relu(x));
+    y = (*pool2_)(conv2_->forward_relu(y));
+    return (*fc3_)(fc2_->forward_relu(fc1_->forward_relu(flatten(y))));
   }
   std::string describe() const override { return "LeNet5"; }
 
  private:
-  ModulePtr conv1_, pool1_, conv2_, pool2_, fc1_, fc2_, fc3_;
+  std::shared_ptr<Conv2d> conv1_, conv2_;
+  std::shared_ptr<Linear> fc1_, fc2_;
+  ModulePtr pool1_, pool2_, fc3_;
 };
 
 }  // namespace

@@ -1,4 +1,3 @@
-#include "autograd/elementwise.h"
 #include "autograd/shape_ops.h"
 #include "core/check.h"
 #include "layers/linear.h"
@@ -15,24 +14,24 @@ class Mlp : public Module {
     for (const std::int64_t width : o.hidden) check(width >= 1, "mlp", "expected hidden >= 1; got {}", width);
     std::int64_t in = o.inputs;
     for (const std::int64_t width : o.hidden) {
-      append(layer<Linear>({.in_features = in, .out_features = width}));
+      hidden_.push_back(register_module(next_name(), layer<Linear>({.in_features = in, .out_features = width})));
       in = width;
     }
-    append(classifier_layer(in, o.classes, o.normed_classifier));
+    classifier_ = register_module(next_name(), classifier_layer(in, o.classes, o.normed_classifier));
   }
 
   Variable forward(const Variable& x) override {
-    Variable y = (*layers_.front())(flatten(x));
-    for (std::size_t i = 1; i < layers_.size(); ++i) y = (*layers_[i])(relu(y));
-    return y;
+    Variable y = flatten(x);
+    for (const auto& layer : hidden_) y = layer->forward_relu(y);
+    return (*classifier_)(y);
   }
   std::string describe() const override { return "Mlp"; }
 
  private:
-  void append(ModulePtr layer) {
-    layers_.push_back(register_module("fc" + std::to_string(layers_.size() + 1), std::move(layer)));
-  }
-  std::vector<ModulePtr> layers_;
+  std::string next_name() const { return "fc" + std::to_string(hidden_.size() + 1); }
+
+  std::vector<std::shared_ptr<Linear>> hidden_;
+  ModulePtr classifier_;
 };
 
 }  // namespace

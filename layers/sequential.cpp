@@ -5,6 +5,8 @@
 #include "autograd/elementwise.h"
 #include "core/check.h"
 #include "layers/activation.h"
+#include "layers/conv.h"
+#include "layers/linear.h"
 #include "layers/norm.h"
 
 namespace heft {
@@ -14,6 +16,12 @@ namespace {
 template <class M>
 bool is_exactly(const Module& module) {
   return typeid(module) == typeid(M);
+}
+
+// y = relu(module(y)) in fewer passes, where the module is of a class that can.
+template <class... M>
+bool forward_relu(Module& module, Variable& y) {
+  return ((is_exactly<M>(module) && (y = static_cast<M&>(module).forward_relu(y), true)) || ...);
 }
 
 }  // namespace
@@ -30,9 +38,8 @@ Sequential& Sequential::append(const std::string& name, ModulePtr module) {
 Variable Sequential::forward(const Variable& x) {
   Variable y = x;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    if (i + 1 < steps_.size() && !ForwardObserver::active() && is_exactly<BatchNorm2d>(*steps_[i]) &&
-        is_exactly<ReLU>(*steps_[i + 1]))
-      y = static_cast<BatchNorm2d&>(*steps_[i++]).forward_relu(y);
+    const bool relu_next = i + 1 < steps_.size() && !ForwardObserver::active() && is_exactly<ReLU>(*steps_[i + 1]);
+    if (relu_next && forward_relu<BatchNorm2d, Conv2d, Linear>(*steps_[i], y)) ++i;
     else y = (*steps_[i])(y);
   }
   return y;

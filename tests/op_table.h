@@ -83,6 +83,9 @@ inline std::vector<Operands> conv(const Shape& x, const Shape& weight, bool bias
 inline auto conv_with(const Conv2dGeometry& g) {
   return [g](const Variables& v) { return conv2d(v[0], v[1], v.size() > 2 ? v[2] : Variable(), g); };
 }
+inline auto conv_relu_with(const Conv2dGeometry& g) {
+  return [g](const Variables& v) { return conv2d_relu(v[0], v[1], v.size() > 2 ? v[2] : Variable(), g); };
+}
 inline std::vector<Operands> norm_inputs() {
   return {{{{3, 4, 2, 3}}, {{4}}, {{4}}}, {{{2, 16, 3, 3}}, {{16}}, {{16}}}, {{{6, 5}}, {{5}}, {{5}}}};
 }
@@ -252,6 +255,10 @@ inline std::vector<OpCase> op_table() {
         {{{2, 3, 5}}, {{4, 5}}, {{4}}},
         {{{9, 37}}, {{11, 37}}, {{11}}}}},
       {"linear", [](V v) { return linear(v[0], v[1]); }, {{{{2, 3}}, {{4, 3}}}, {{{1, 1}}, {{1, 1}}}}},
+      {"linear_relu",
+       [](V v) { return linear_relu(v[0], v[1], v[2]); },
+       {{{{2, 3}}, {{4, 3}}, {{4}}}, {{{2, 3, 5}}, {{11, 5}}, {{11}}}, {{{9, 37}}, {{11, 37}}, {{11}}}}},
+      {"linear_relu", [](V v) { return linear_relu(v[0], v[1]); }, {{{{2, 33}}, {{9, 33}}}}},
       // ---- images
       {"conv2d", conv_with({}), conv({2, 3, 5, 6}, {4, 3, 3, 2})},
       {"conv2d", conv_with({}), conv({2, 3, 4, 4}, {5, 3, 1, 1}, false)},
@@ -262,6 +269,11 @@ inline std::vector<OpCase> op_table() {
       {"conv2d", conv_with({.padding = {1, 1}, .groups = 2}), conv({2, 4, 5, 5}, {6, 2, 3, 3})},
       {"conv2d", conv_with({.padding = {1, 1}, .groups = 4}), conv({2, 4, 5, 5}, {4, 1, 3, 3})},
       {"conv2d", conv_with({.stride = {2, 2}, .padding = {1, 1}, .groups = 16}), conv({2, 16, 5, 5}, {32, 1, 3, 3}, false)},
+      // A batch that the CPU puts into the lanes of vectors.
+      {"conv2d", conv_with({.padding = {1, 0}}), conv({13, 2, 4, 3}, {3, 2, 3, 2})},
+      {"conv2d_relu", conv_relu_with({.padding = {1, 1}}), conv({13, 2, 3, 3}, {3, 2, 3, 3})},
+      {"conv2d_relu", conv_relu_with({.padding = {2, 1}}), conv({2, 6, 4, 5}, {5, 6, 5, 3}, false)},
+      {"conv2d_relu", conv_relu_with({.stride = {2, 2}}), conv({2, 16, 5, 5}, {16, 16, 3, 3})},
       {"max_pool2d", [](V v) { return max_pool2d(v[0], {}); }, on({{2, 3, 4, 6}, {2, 16, 5, 5}, {1, 1, 2, 2}})},
       {"max_pool2d",
        [](V v) {

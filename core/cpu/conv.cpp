@@ -4,6 +4,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/lanes.h"
 #include "core/cpu/primitive.h"
+#include "core/cpu/small.h"
 #include "core/ops.h"
 
 namespace heft {
@@ -95,7 +96,8 @@ PrimitivePtr backward_weight(const Shape& x, const Shape& weight, bool bias, con
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
-  if (lanes::suits(x.shape(), weight.shape(), geometry)) return lanes::conv2d(x, weight, bias, geometry, false);
+  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn)
+    return lanes::conv2d(x, weight, bias, geometry, false);
   Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
   call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
   if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
@@ -104,10 +106,21 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& b
   return y;
 }
 
+// In place where oneDNN convolves: its own ReLU makes a 0 of a NaN, which hides that a run is broken.
+Tensor CpuBackend::conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+  if (!ours(x)) return HostBackend::conv2d_relu(x, weight, bias, geometry);
+  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn)
+    return lanes::conv2d(x, weight, bias, geometry, true);
+  Tensor y = conv2d(x, weight, bias, geometry);
+  small::relu_in_place(y);
+  return y;
+}
+
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                          const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
-  if (lanes::suits(x_shape, weight.shape(), geometry)) return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
+  if (lanes::way_of(x_shape, weight.shape(), geometry) == lanes::Way::images_in_lanes)
+    return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
   Call call(backward_input(x_shape, weight.shape(), geometry));
   Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
   call.run();
@@ -118,7 +131,7 @@ WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tenso
                                                    const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
   WeightGradients gradients;
-  if (lanes::suits(x.shape(), weight.shape(), geometry)) {
+  if (lanes::way_of(x.shape(), weight.shape(), geometry) == lanes::Way::images_in_lanes) {
     gradients = lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
     gradients.weight = to_layout(gradients.weight, weight.layout());
     return gradients;
@@ -133,7 +146,7 @@ WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tenso
 
 Tensor CpuBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
   if (!ours(x)) return weight;
-  if (lanes::suits(x.shape(), weight.shape(), geometry)) return weight.contiguous();
+  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn) return weight.contiguous();
   return to_layout(weight, forward(x.shape(), weight.shape(), false, geometry)->port(DNNL_ARG_WEIGHTS).layout);
 }
 

@@ -24,8 +24,10 @@ class CpuBackend final : public HostBackend {
 
   Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) override;
   Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) override;
+  Tensor linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) override;
 
   Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) override;
+  Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) override;
   Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                const Conv2dGeometry& geometry) override;
   WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,

@@ -57,6 +57,20 @@ Bordered bordered(const Tensor& x, std::int64_t border_height, std::int64_t bord
   return {to, blocks, c, height, width, std::move(owner)};
 }
 
+Bordered bordered_rows(const Tensor& x, std::int64_t border_height, std::int64_t border_width) {
+  const Tensor source = x.contiguous();
+  const auto* from = static_cast<const float*>(source.raw());
+  const std::int64_t planes = x.size(0) * x.size(1), h = x.size(2), w = x.size(3);
+  const std::int64_t height = h + 2 * border_height, width = w + 2 * border_width;
+  Tensor owner = Tensor::zeros(Shape{planes * height * width + kLanes});
+  auto* to = static_cast<float*>(owner.mutable_raw());
+  for (std::int64_t plane = 0; plane < planes; ++plane)
+    for (std::int64_t row = 0; row < h; ++row)
+      std::memcpy(to + (plane * height + border_height + row) * width + border_width, from + (plane * h + row) * w,
+                  static_cast<std::size_t>(w) * sizeof(float));
+  return {to, x.size(0), x.size(1), height, width, std::move(owner)};
+}
+
 void clear_spare_lanes(Tensor& y) {
   const std::int64_t used = y.size(0) % kLanes;
   if (used == 0) return;

@@ -9,11 +9,12 @@ namespace heft::lanes {
 
 inline constexpr std::int64_t kLanes = 16;
 
-// Whether these functions are worth their while: channels that oneDNN would pad, a batch that fills the lanes, one group and a
-// window that moves by 1.
-bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
+// Who convolves. Ours are worth their while for channels that oneDNN would pad, one group and a window that moves by 1:
+// with images in lanes where the batch fills them, with the pixels of a row, and forward only, for a few images.
+enum class Way : std::uint8_t { onednn, images_in_lanes, pixels_in_lanes };
+Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 
-// y and dx have the layout `inside`; inputs may have any. Of f32; relu: y = max(0, ...).
+// Inputs in any layout, of f32. y and dx have the layout `inside`, with pixels in lanes y is row-major. relu: y = max(0, ...).
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry, bool relu);
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry);
 // Summed over images in an order that does not depend on the number of threads. The weight's gradient is row-major.
@@ -35,6 +36,8 @@ struct Bordered {
   Tensor owner = {};                                             // of data
 };
 Bordered bordered(const Tensor& x, std::int64_t border_height, std::int64_t border_width);
+// Row-major, one image a block, and with room behind the last row to read a vector that begins in it.
+Bordered bordered_rows(const Tensor& x, std::int64_t border_height, std::int64_t border_width);
 // Zeros in the lanes of y's last block that have no image.
 void clear_spare_lanes(Tensor& y);
 

@@ -1,5 +1,6 @@
 // Convolution and its gradients with images in lanes: a tile of sums stays in registers while the window passes over it.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "core/cpu/lanes.h"
@@ -17,66 +18,78 @@ constexpr std::int64_t kGrain = 1 << 18;  // multiply-adds below which a second 
 // Channels out of a tile; the one of the two that leaves fewer of them empty.
 std::int64_t tile_of(std::int64_t channels) { return (channels + 2) / 3 * 3 < (channels + 3) / 4 * 4 ? 3 : 4; }
 
+// In units of "steps": how far neighbours in a row lie apart, 16 floats where 16 images lie in the lanes and 1 where the
+// pixels of one image's row do.
 struct Convolution {
-  const float* x;        // bordered: (blocks, C, H, W, 16)
+  const float* x;        // bordered: (blocks or images, C, H, W) steps
   const float* weights;  // (O / tile, C, kh, kw, tile), zeros where O does not divide
   const float* bias;     // (O) up to a multiple of the tile
-  float* y;              // (blocks, O, H', W', 16)
+  float* y;              // (blocks or images, O, H', W') steps
   std::int64_t channels, height, width, kernel_height, kernel_width;
   std::int64_t out_channels, out_height, out_width;
   bool relu;
 };
 
+template <std::int64_t Step>
 struct Convolve {
-  // `Out` channels of `Wide` neighbours in a row of y.
+  // `Out` channels of `Wide` vectors in a row of y; the last one's first `valid` floats are.
   template <int W, int Out, int Wide>
   HEFT_SIMD static void tile(const Convolution& c, const float* x, const float* weights, const float* bias, float* y,
-                             std::int64_t filled) {
+                             std::int64_t filled, std::int64_t valid) {
     using V = simd::Vec<W>;
+    constexpr std::int64_t kNext = Step == 1 ? W : Step;
     V sums[Out][Wide];
     for (int o = 0; o < Out; ++o)
       for (int t = 0; t < Wide; ++t) sums[o][t] = V{} + bias[o];
     for (std::int64_t channel = 0; channel < c.channels; ++channel)
       for (std::int64_t i = 0; i < c.kernel_height; ++i) {
-        const float* row = x + (channel * c.height + i) * c.width * kLanes;
-        for (std::int64_t j = 0; j < c.kernel_width; ++j, row += kLanes, weights += Out) {
+        const float* row = x + (channel * c.height + i) * c.width * Step;
+        for (std::int64_t j = 0; j < c.kernel_width; ++j, row += Step, weights += Out) {
           V in[Wide];
-          for (int t = 0; t < Wide; ++t) in[t] = simd::load<W>(row + t * kLanes);
+          for (int t = 0; t < Wide; ++t) in[t] = simd::load<W>(row + t * kNext);
           for (int o = 0; o < Out; ++o)
             for (int t = 0; t < Wide; ++t) sums[o][t] += in[t] * weights[o];
         }
       }
-    const std::int64_t plane = c.out_height * c.out_width * kLanes;
+    const std::int64_t plane = c.out_height * c.out_width * Step;
     for (int o = 0; o < Out; ++o) {
       if (o >= filled) break;
       for (int t = 0; t < Wide; ++t) {
-        const V sum = sums[o][t];
-        // A NaN stays, as in the functor Relu.
-        simd::store<W>(y + o * plane + t * kLanes, c.relu ? (sum < V{} ? V{} : sum) : sum);
+        const V sum = c.relu ? (sums[o][t] < V{} ? V{} : sums[o][t]) : sums[o][t];  // a NaN stays, as in the functor Relu
+        float* to = y + o * plane + t * kNext;
+        if (Step == 1 && t == Wide - 1 && valid < W) std::memcpy(to, &sum, static_cast<std::size_t>(valid) * sizeof(float));
+        else simd::store<W>(to, sum);
       }
     }
   }
 
+  // A row of y, `Wide` vectors at a time, then fewer.
+  template <int W, int Out, int Wide>
+  HEFT_SIMD static void row(const Convolution& c, const float* x, const float* weights, const float* bias, float* y,
+                            std::int64_t filled) {
+    constexpr std::int64_t kNext = Step == 1 ? W : Step, kHalf = Wide / 2;
+    const std::int64_t vectors = Step == 1 ? (c.out_width + W - 1) / W : c.out_width, spare = vectors * W - c.out_width;
+    std::int64_t at = 0;
+    for (; at + Wide <= vectors; at += Wide)
+      tile<W, Out, Wide>(c, x + at * kNext, weights, bias, y + at * kNext, filled, at + Wide == vectors ? W - spare : W);
+    for (; at + kHalf <= vectors; at += kHalf)
+      tile<W, Out, kHalf>(c, x + at * kNext, weights, bias, y + at * kNext, filled, at + kHalf == vectors ? W - spare : W);
+    for (; at < vectors; ++at)
+      tile<W, Out, 1>(c, x + at * kNext, weights, bias, y + at * kNext, filled, at + 1 == vectors ? W - spare : W);
+  }
+
   template <int W, int Out>
   HEFT_SIMD static void rows(const Convolution& c, std::int64_t begin, std::int64_t end) {
-    // Sums, what comes in and one weight fit in 32 registers, or in 16.
-    constexpr int kWide = W == 16 ? (Out == 3 ? 7 : 5) : (Out == 3 ? 4 : 3), kHalf = kWide / 2;
+    // Sums, what comes in and one weight fit in 32 registers, or in 16. A row of pixels is seldom longer than two vectors.
+    constexpr int kWide = Step == 1 ? 2 : W == 16 ? (Out == 3 ? 7 : 5) : (Out == 3 ? 4 : 3);
     const std::int64_t taps = c.channels * c.kernel_height * c.kernel_width;
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int64_t block = r / c.out_height, h = r % c.out_height;
       for (std::int64_t o = 0; o < c.out_channels; o += Out)
-        for (std::int64_t part = 0; part < kLanes; part += W) {
-          const float* x = c.x + (block * c.channels * c.height + h) * c.width * kLanes + part;
-          float* y = c.y + ((block * c.out_channels + o) * c.out_height + h) * c.out_width * kLanes + part;
-          const std::int64_t filled = c.out_channels - o;
-          std::int64_t at = 0;
-          for (; at + kWide <= c.out_width; at += kWide)
-            tile<W, Out, kWide>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
-          for (; at + kHalf <= c.out_width; at += kHalf)
-            tile<W, Out, kHalf>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
-          for (; at < c.out_width; ++at)
-            tile<W, Out, 1>(c, x + at * kLanes, c.weights + o * taps, c.bias + o, y + at * kLanes, filled);
-        }
+        for (std::int64_t part = 0; part < Step; part += W)
+          row<W, Out, kWide>(c, c.x + (block * c.channels * c.height + h) * c.width * Step + part, c.weights + o * taps,
+                             c.bias + o, c.y + ((block * c.out_channels + o) * c.out_height + h) * c.out_width * Step + part,
+                             c.out_channels - o);
     }
   }
 
@@ -87,11 +100,11 @@ struct Convolve {
   }
 };
 
-// `weight_at(o, c, i, j)`: the weights as the tiles want them.
-template <class WeightAt>
-Tensor convolve(const Bordered& x, const Shape& y_shape, std::int64_t kernel_height, std::int64_t kernel_width,
-                const WeightAt& weight_at, const float* bias, bool relu) {
-  const std::int64_t out = y_shape[1], tile = tile_of(out), all = (out + tile - 1) / tile * tile;
+// y = x convolved with `weight_at(o, c, i, j)`: images in lanes, or the pixels of a row.
+template <std::int64_t Step, class WeightAt>
+void convolve(const Bordered& x, Tensor& y, std::int64_t kernel_height, std::int64_t kernel_width, const WeightAt& weight_at,
+              const float* bias, bool relu) {
+  const std::int64_t out = y.size(1), tile = tile_of(out), all = (out + tile - 1) / tile * tile;
   std::vector<float> weights(static_cast<std::size_t>(all * x.channels * kernel_height * kernel_width)),
       biases(static_cast<std::size_t>(all));
   if (bias) std::copy_n(bias, out, biases.begin());
@@ -102,17 +115,19 @@ Tensor convolve(const Bordered& x, const Shape& y_shape, std::int64_t kernel_hei
           const std::int64_t at = ((o / tile * x.channels + c) * kernel_height + i) * kernel_width + j;
           weights[static_cast<std::size_t>(at * tile + o % tile)] = weight_at(o, c, i, j);
         }
-  Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), inside(y_shape));
-  const Convolution work{x.data,       weights.data(), biases.data(), static_cast<float*>(y.mutable_raw()),
-                         x.channels,   x.height,       x.width,       kernel_height,
-                         kernel_width, y_shape[1],     y_shape[2],    y_shape[3],
+  const Convolution work{x.data,        weights.data(),
+                         biases.data(), static_cast<float*>(y.mutable_raw()),
+                         x.channels,    x.height,
+                         x.width,       kernel_height,
+                         kernel_width,  out,
+                         y.size(2),     y.size(3),
                          relu};
-  const std::int64_t row = static_cast<std::int64_t>(weights.size()) * y_shape[3] * kLanes;
-  parallel_for(x.blocks * y_shape[2], std::max<std::int64_t>(kGrain / row, 1),
-               [&work](std::int64_t begin, std::int64_t end) { simd::run<Convolve>(&work, begin, end); });
-  clear_spare_lanes(y);
-  return y;
+  const std::int64_t row = static_cast<std::int64_t>(weights.size()) * y.size(3) * Step;
+  parallel_for(x.blocks * y.size(2), std::max<std::int64_t>(kGrain / row, 1),
+               [&work](std::int64_t begin, std::int64_t end) { simd::run<Convolve<Step>>(&work, begin, end); });
 }
+
+Tensor empty_inside(const Shape& shape) { return Tensor::empty(shape, DType::f32, Device::cpu(), inside(shape)); }
 
 struct WeightGradient {
   const float* x;   // bordered: (blocks, C, H, W, 16)
@@ -200,27 +215,36 @@ Tensor sum_of_groups(const std::vector<float>& groups, std::int64_t count, const
 
 }  // namespace
 
-bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
   const auto pads = [](std::int64_t channels) { return channels % 8 != 0; };
   const bool plain = g.groups == 1 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 &&
                      g.padding[0] < weight[2] && g.padding[1] < weight[3];
   // Up to 3 channels oneDNN has kernels that do not pad what comes in.
   const bool few =
       (pads(weight[0]) || (weight[1] > 3 && pads(weight[1]))) && weight[0] <= kMostChannels && weight[1] <= kMostChannels;
+  if (!plain || !few) return Way::onednn;
   const std::int64_t lanes = (x[0] + kLanes - 1) / kLanes * kLanes;
-  return plain && few && 4 * x[0] >= 3 * lanes;
+  return 4 * x[0] >= 3 * lanes ? Way::images_in_lanes : x[0] <= 4 ? Way::pixels_in_lanes : Way::onednn;
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& g, bool relu) {
   const Tensor rows = weight.contiguous();
   const auto* w = static_cast<const float*>(rows.raw());
+  const float* b = bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr;
   const std::int64_t channels = weight.size(1), height = weight.size(2), width = weight.size(3);
-  return convolve(
-      bordered(x, g.padding[0], g.padding[1]), conv2d_shape(x.shape(), weight.shape(), g), height, width,
-      [=](std::int64_t o, std::int64_t c, std::int64_t i, std::int64_t j) {
-        return w[((o * channels + c) * height + i) * width + j];
-      },
-      bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr, relu);
+  const auto weight_at = [=](std::int64_t o, std::int64_t c, std::int64_t i, std::int64_t j) {
+    return w[((o * channels + c) * height + i) * width + j];
+  };
+  const Shape shape = conv2d_shape(x.shape(), weight.shape(), g);
+  if (way_of(x.shape(), weight.shape(), g) == Way::pixels_in_lanes) {
+    Tensor y = Tensor::empty(shape);
+    convolve<1>(bordered_rows(x, g.padding[0], g.padding[1]), y, height, width, weight_at, b, relu);
+    return y;
+  }
+  Tensor y = empty_inside(shape);
+  convolve<kLanes>(bordered(x, g.padding[0], g.padding[1]), y, height, width, weight_at, b, relu);
+  clear_spare_lanes(y);
+  return y;
 }
 
 // The convolution of dy, with enough of a border, by the weights turned by half a turn and with their channels swapped.
@@ -228,12 +252,15 @@ Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape
   const Tensor rows = weight.contiguous();
   const auto* w = static_cast<const float*>(rows.raw());
   const std::int64_t channels = weight.size(1), height = weight.size(2), width = weight.size(3);
-  return convolve(
-      bordered(dy, height - 1 - g.padding[0], width - 1 - g.padding[1]), x_shape, height, width,
+  Tensor dx = empty_inside(x_shape);
+  convolve<kLanes>(
+      bordered(dy, height - 1 - g.padding[0], width - 1 - g.padding[1]), dx, height, width,
       [=](std::int64_t c, std::int64_t o, std::int64_t i, std::int64_t j) {
         return w[((o * channels + c) * height + height - 1 - i) * width + width - 1 - j];
       },
       nullptr, false);
+  clear_spare_lanes(dx);
+  return dx;
 }
 
 WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& weight_shape, bool want_bias,

@@ -34,7 +34,8 @@ struct Window {
 struct TakeLargest {
   template <int W>
   HEFT_SIMD static void run(const Pool* pool, const float* x, float* y, float* where, std::int64_t begin, std::int64_t end) {
-    // A NaN wins, the last of several. It goes its own way: g++ 12 takes choices that depend on one another apart, lane by lane.
+    // A NaN wins, the last of several. It goes its own way: g++ 12 takes choices that depend on one another apart, lane by
+    // lane.
     using V = simd::Vec<W>;
     for (std::int64_t row = begin; row < end; ++row) {  // of all planes of y
       const float* plane = x + row / pool->out_height * pool->in();

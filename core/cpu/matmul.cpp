@@ -1,6 +1,7 @@
 // Matrix products. Operands are dense row-major; a transposed one is described by its strides.
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/primitive.h"
+#include "core/cpu/small.h"
 
 namespace heft {
 namespace {
@@ -37,6 +38,7 @@ Tensor CpuBackend::matmul(const Tensor& a, const Tensor& b, bool transpose_a, bo
 
 Tensor CpuBackend::linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (!ours(x) || !ours(weight)) return HostBackend::linear(x, weight, bias);
+  if (x.size(0) <= small::kFewSamples) return small::linear(x, weight, bias, false);
   const std::int64_t n = x.size(0), k = x.size(1), m = weight.size(0);
   Call call(cached("linear", Key(Kind::matmul) << x.shape() << weight.shape() << bias.defined(), [&] {
     const Desc in = row_major({n, k}), transposed = matrix(false, 1, k, m, true), out = row_major({n, m});
@@ -49,6 +51,14 @@ Tensor CpuBackend::linear(const Tensor& x, const Tensor& weight, const Tensor& b
   if (bias.defined()) call.in_as_described(DNNL_ARG_BIAS, bias);
   Tensor y = call.out(DNNL_ARG_DST);
   call.run();
+  return y;
+}
+
+Tensor CpuBackend::linear_relu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (!ours(x) || !ours(weight)) return HostBackend::linear_relu(x, weight, bias);
+  if (x.size(0) <= small::kFewSamples) return small::linear(x, weight, bias, true);
+  Tensor y = linear(x, weight, bias);
+  small::relu_in_place(y);
   return y;
 }
 

@@ -79,6 +79,9 @@ std::vector<ConvCase> conv_cases() {
       {{13, 9, 6, 5}, {4, 9, 2, 4}, {.padding = {1, 3}}},
       {{16, 5, 3, 3}, {9, 5, 1, 1}, {}},
       {{300, 2, 4, 4}, {1, 2, 4, 4}, {}},
+      // With the pixels of a row in lanes.
+      {{1, 1, 28, 28}, {6, 1, 5, 5}, {.padding = {2, 2}}},
+      {{3, 6, 7, 40}, {5, 6, 3, 3}, {.padding = {0, 1}}},
   };
 }
 
@@ -313,7 +316,7 @@ TEST_CASE("cpu: the primitive cache stays within its capacity", "[cpu][cache]") 
   // The least recently used goes first.
   const auto run = [&](std::int64_t n) {
     const std::uint64_t created = onednn::counters().primitives_created;
-    fast().linear(Tensor::ones({n, 4}), Tensor::ones({2, 4}), {});
+    fast().linear(Tensor::ones({n + 8, 4}), Tensor::ones({2, 4}), {});
     return onednn::counters().primitives_created - created;
   };
   for (std::int64_t n = 1; n <= 8; ++n) run(n);

@@ -2,14 +2,18 @@
 #include "autograd/elementwise.h"
 #include "autograd/images.h"
 #include "autograd/jvp.h"
+#include "autograd/linalg.h"
 #include "autograd/norm.h"
 #include "autograd/reduce.h"
+#include "autograd/shape_ops.h"
 #include "autograd/trace.h"
 #include "core/error.h"
 #include "core/ops.h"
 #include "cuda/cuda.h"
 #include "layers/activation.h"
 #include "layers/conv.h"
+#include "layers/flatten.h"
+#include "layers/linear.h"
 #include "layers/loss_terms.h"
 #include "layers/losses.h"
 #include "layers/models.h"
@@ -93,6 +97,58 @@ TEST_CASE("A Sequential fuses batch norm with the ReLU behind it unless somebody
   CHECK(modules == 7);
   check_close((*fused)(x).value(), want.value(), 0);
   for (const auto& [name, value] : watched->state()) check_close(fused->state().at(name), value, 0);
+}
+
+TEST_CASE("conv2d_relu and linear_relu are what they consist of, to the last bit, and are seen as it", "[layers]") {
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const std::int64_t batch : {2, 16}) {
+      const auto run = [&](bool fused) {
+        Variable x(normal({batch, 3, 5, 4}, 1, dtype), true), w(normal({6, 3, 3, 3}, 2, dtype), true),
+            b(normal({6}, 3, dtype), true), v(normal({5, 36}, 4, dtype), true), c(normal({5}, 5, dtype), true);
+        const Variable h = flatten(fused ? conv2d_relu(x, w, b) : relu(conv2d(x, w, b)));
+        const Variable y = fused ? linear_relu(h, v, c) : relu(linear(h, v, c));
+        std::vector<Tensor> all = {y.value(), jvp(y, {{x, normal(x.shape(), 6, dtype)}, {c, normal({5}, 7, dtype)}})};
+        backward(y, normal(y.shape(), 8, dtype));
+        for (const Variable& leaf : {x, w, b, v, c}) all.push_back(leaf.grad());
+        return all;
+      };
+      const std::vector<Tensor> got = run(true), want = run(false);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        INFO("result " << i << ", batch " << batch);
+        check_close(got[i], want[i], 0);
+      }
+    }
+  std::vector<std::string> seen;
+  const OperationObserver observer([&](const Operation& operation) { seen.emplace_back(operation.op); });
+  conv2d_relu(Tensor::ones({1, 1, 2, 2}), Tensor::ones({1, 1, 2, 2}));
+  linear_relu(Tensor::ones({1, 2}), Tensor::ones({3, 2}));
+  CHECK(seen == std::vector<std::string>{"conv2d", "relu", "linear", "relu"});
+}
+
+TEST_CASE("A NaN passes through a convolution and a linear layer with ReLU", "[layers]") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const Shape& shape : {Shape{1, 2, 4, 4}, Shape{16, 2, 4, 4}, Shape{2, 16, 4, 4}}) {
+    Tensor x = Tensor::ones(shape), rows = Tensor::ones({shape[0] * 3, 20});
+    x.slice(0, 0, 1).slice(1, 1, 2).fill_(nan), rows.slice(0, 0, 1).fill_(nan);
+    const Tensor y = conv2d_relu(x, Tensor::ones({shape[1] + 1, shape[1], 3, 3})).value(),
+                 z = linear_relu(rows, Tensor::ones({7, 20})).value();
+    CHECK(std::isnan(y.to_vector<float>().front()));
+    CHECK(std::isnan(z.to_vector<float>().front()));
+  }
+}
+
+TEST_CASE("A Sequential fuses convolutions and linear layers with the ReLU behind them", "[layers]") {
+  const auto net = sequential({layer<Conv2d>({.in_channels = 3, .out_channels = 4, .kernel = 3}), layer<ReLU>(),
+                               layer<Flatten>(), layer<Linear>({.in_features = 64, .out_features = 5}), layer<ReLU>()});
+  const Tensor x = normal({2, 3, 6, 6}, 1, DType::f32);
+  int modules = 0;
+  Variable want;
+  {
+    const ForwardObserver observer([&](const Module&, const Variable&) { ++modules; });
+    want = (*net)(x);
+  }
+  CHECK(modules == 6);
+  check_close((*net)(x).value(), want.value(), 0);
 }
 
 TEST_CASE("Features of a residual network are those of its modules", "[layers][norm]") {
