@@ -13,7 +13,7 @@ Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(ext
     check<ShapeError>(extents[i] >= 0, "shape", "expected extents of at least 0; got {} at axis {}", extents[i], i);
     extents_[i] = extents[i];
     check<ShapeError>(!__builtin_mul_overflow(numel_, extents[i], &numel_), "shape",
-                      "expected fewer than 2^63 elements; got {}", str());
+                      "expected fewer than 2^63 elements; got {}", *this);
   }
 }
 

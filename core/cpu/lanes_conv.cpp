@@ -1,6 +1,5 @@
 // Convolution and its gradients with images in lanes: a tile of sums stays in registers while the window passes over it.
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "core/cpu/lanes.h"
@@ -57,7 +56,7 @@ struct Convolve {
       for (int t = 0; t < Wide; ++t) {
         const V sum = c.relu ? (sums[o][t] < V{} ? V{} : sums[o][t]) : sums[o][t];  // a NaN stays, as in the functor Relu
         float* to = y + o * plane + t * kNext;
-        if (Step == 1 && t == Wide - 1 && valid < W) std::memcpy(to, &sum, static_cast<std::size_t>(valid) * sizeof(float));
+        if (Step == 1 && t == Wide - 1 && valid < W) simd::store_first<W>(to, sum, valid);
         else simd::store<W>(to, sum);
       }
     }

@@ -45,6 +45,20 @@ HEFT_SIMD void store(float* p, const Vec<W>& v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// The first n of v, 0 < n < W.
+template <int W>
+HEFT_SIMD void store_first(float* p, const Vec<W>& v, std::int64_t n) {
+  float all[W];
+  std::memcpy(all, &v, sizeof v);
+  std::int64_t at = 0;  // pieces of a fixed size: a copy of n bytes would be a call
+  if constexpr (W > 8)
+    if (n & 8) std::memcpy(p, all, 8 * sizeof(float)), at = 8;
+  if constexpr (W > 4)
+    if (n & 4) std::memcpy(p + at, all + at, 4 * sizeof(float)), at += 4;
+  if (n & 2) std::memcpy(p + at, all + at, 2 * sizeof(float)), at += 2;
+  if (n & 1) p[at] = all[at];
+}
+
 #if defined(__x86_64__)
 template <class Kernel, class... Args>
 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,fma")]] void run_avx512(Args... args) {
