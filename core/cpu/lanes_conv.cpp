@@ -80,7 +80,7 @@ struct Convolve {
   template <int W, int Out>
   HEFT_SIMD static void rows(const Convolution& c, std::int64_t begin, std::int64_t end) {
     // Sums, what comes in and one weight fit in 32 registers, or in 16. A row of pixels is seldom longer than two vectors.
-    constexpr int kWide = Step == 1 ? 2 : W == 16 ? (Out == 3 ? 7 : 5) : (Out == 3 ? 4 : 3);
+    constexpr int kWide = Step == 1 ? 2 : W == 16 ? (Out == 3 ? 7 : 5) : (Out == 3 ? 3 : 2);
     const std::int64_t taps = c.channels * c.kernel_height * c.kernel_width;
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int64_t block = r / c.out_height, h = r % c.out_height;
