@@ -5,6 +5,7 @@
 #include "core/cpu/lanes.h"
 #include "core/cpu/primitive.h"
 #include "core/cpu/small.h"
+#include "core/cpu/winograd.h"
 #include "core/ops.h"
 
 namespace heft {
@@ -98,6 +99,7 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& b
   if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
   if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn)
     return lanes::conv2d(x, weight, bias, geometry, false);
+  if (winograd::suits(x.shape(), weight.shape(), geometry)) return winograd::conv2d(x, weight, bias, geometry);
   Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
   call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
   if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
@@ -121,6 +123,8 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
   if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
   if (lanes::way_of(x_shape, weight.shape(), geometry) == lanes::Way::images_in_lanes)
     return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
+  if (winograd::suits(x_shape, weight.shape(), geometry))
+    return winograd::conv2d_backward_input(dy, weight, x_shape, geometry);
   Call call(backward_input(x_shape, weight.shape(), geometry));
   Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
   call.run();
@@ -147,6 +151,7 @@ WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tenso
 Tensor CpuBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
   if (!ours(x)) return weight;
   if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn) return weight.contiguous();
+  if (winograd::suits(x.shape(), weight.shape(), geometry)) return weight.contiguous();
   return to_layout(weight, forward(x.shape(), weight.shape(), false, geometry)->port(DNNL_ARG_WEIGHTS).layout);
 }
 

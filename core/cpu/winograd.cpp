@@ -1,0 +1,201 @@
+// The convolution and its input's gradient: transform the pixels of some tiles, multiply at each of 36 positions, transform
+// back.
+#include "core/cpu/winograd.h"
+
+#include <vector>
+
+#include "core/cpu/layout.h"
+#include "core/cpu/winograd_layout.h"
+#include "core/cpu/winograd_tile.h"
+#include "core/ops.h"
+#include "core/parallel.h"
+
+namespace heft::winograd {
+namespace {
+
+struct Convolution {
+  Images x;
+  std::int64_t padding_height, padding_width;
+  const float* filters;  // (out_blocks / Pair, 36, C, Pair, W)
+  const float* bias;     // (O), or null
+  float* y;
+  Grid grid;
+  std::int64_t out_blocks, out_height, out_width;
+};
+
+struct Convolve {
+  // (tiles, C) x (C, Pair W) at one position.
+  template <int W, int Pair, int Tiles>
+  HEFT_SIMD static void multiply(const float* pixels, const float* filters, std::int64_t blocks, float* out) {
+    using V = simd::Vec<W>;
+    V sums[Tiles][Pair] = {};
+    for (std::int64_t block = 0; block < blocks; ++block, pixels += kTogether * W)
+      for (int lane = 0; lane < W; ++lane, filters += Pair * W) {
+        V filter[Pair];
+        for (int o = 0; o < Pair; ++o) filter[o] = simd::load<W>(filters + o * W);
+        for (int t = 0; t < Tiles; ++t) {
+          const float pixel = pixels[t * W + lane];
+          for (int o = 0; o < Pair; ++o) sums[t][o] += pixel * filter[o];
+        }
+      }
+    for (int t = 0; t < Tiles; ++t)
+      for (int o = 0; o < Pair; ++o) simd::store<W>(out + (t * Pair + o) * W, sums[t][o]);
+  }
+
+  template <int W>
+  HEFT_SIMD static void write_tile(const Convolution& c, const Place& place, std::int64_t block, const float* positions,
+                                   std::int64_t step) {
+    using V = simd::Vec<W>;
+    V half[kResults][kTile];
+    for (int j = 0; j < kTile; ++j) {
+      const auto at = [=](int i) { return positions + (i * kTile + j) * step; };
+      V column[4];
+      positions_to_results<V>(simd::load<W>(at(0)), simd::load<W>(at(1)), simd::load<W>(at(2)), simd::load<W>(at(3)),
+                              simd::load<W>(at(4)), simd::load<W>(at(5)), column);
+      for (int i = 0; i < kResults; ++i) half[i][j] = column[i];
+    }
+    const V bias = c.bias ? simd::load<W>(c.bias + block * W) : V{};
+    const std::int64_t rows = std::min(kResults, c.out_height - place.top),
+                       columns = std::min(kResults, c.out_width - place.left);
+    float* y = c.y + (((place.image * c.out_blocks + block) * c.out_height + place.top) * c.out_width + place.left) * W;
+    for (std::int64_t i = 0; i < rows; ++i, y += c.out_width * W) {
+      V row[4];
+      positions_to_results<V>(half[i][0], half[i][1], half[i][2], half[i][3], half[i][4], half[i][5], row);
+      for (std::int64_t j = 0; j < columns; ++j) simd::store<W>(y + j * W, row[j] + bias);
+    }
+  }
+
+  template <int W, int Pair, int Tiles>
+  HEFT_SIMD static void tiles(const Convolution& c, std::int64_t first, std::int64_t count, float* pixels, float* results) {
+    static_assert(kTogether % Tiles == 0);
+    const std::int64_t pixel_step = step_of(c.x.blocks * W), result_step = step_of(Pair * W);
+    float buffer[kPositions * W];
+    for (std::int64_t t = 0; t < count; ++t) {
+      const Place place(c.grid, first + t);
+      for (std::int64_t block = 0; block < c.x.blocks; ++block) {
+        const Pixels<W, kTile> from(c.x, place.image, block, place.top - c.padding_height, place.left - c.padding_width,
+                                    buffer);
+        transform_pixels<W>(from, pixels + (block * kTogether + t) * W, pixel_step);
+      }
+    }
+    for (std::int64_t block = 0; block < c.out_blocks; block += Pair) {
+      const float* filters = c.filters + block * kPositions * c.x.blocks * W * W;
+      for (std::int64_t position = 0; position < kPositions; ++position, filters += c.x.blocks * W * Pair * W)
+        for (std::int64_t t = 0; t < count; t += Tiles)
+          multiply<W, Pair, Tiles>(pixels + position * pixel_step + t * W, filters, c.x.blocks,
+                                   results + position * result_step + t * Pair * W);
+      for (std::int64_t t = 0; t < count; ++t)
+        for (std::int64_t o = 0; o < Pair; ++o)
+          write_tile<W>(c, Place(c.grid, first + t), block + o, results + (t * Pair + o) * W, result_step);
+    }
+  }
+
+  template <int W>
+  HEFT_SIMD static void run(const Convolution* c, std::int64_t begin, std::int64_t end, float* pixels, float* results) {
+    // Sums and a pair of filters fit in 32 registers, or in 16. No more than 16 tiles: g++ unrolls no further.
+    constexpr int kTiles = W == 16 ? 12 : W == 8 ? 6 : 3;
+    for (std::int64_t first = begin; first < end; first += kTogether) {
+      const std::int64_t count = std::min(kTogether, end - first);
+      if (c->out_blocks % 2 == 0) tiles<W, 2, kTiles>(*c, first, count, pixels, results);
+      else tiles<W, 1, kTiles>(*c, first, count, pixels, results);
+    }
+  }
+};
+
+// filter_at(o, c): the 3 x 3 filter's first element and the step to the next, forwards or backwards.
+struct Filter {
+  const float* first;
+  std::int64_t step;
+};
+
+template <class FilterAt>
+std::vector<float> transformed(std::int64_t out, std::int64_t in, std::int64_t width, const FilterAt& filter_at) {
+  std::vector<float> all(static_cast<std::size_t>(out * in * kPositions));
+  const std::int64_t pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
+  parallel_for(out / pair, std::max<std::int64_t>(16384 / (pair * in), 1), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin * pair; o < end * pair; ++o)
+      for (std::int64_t c = 0; c < in; ++c) {
+        const Filter filter = filter_at(o, c);
+        float half[6][3];
+        for (int i = 0; i < 6; ++i)
+          for (int j = 0; j < 3; ++j) {
+            double sum = 0;
+            for (int k = 0; k < 3; ++k) sum += kFilter[i][k] * static_cast<double>(filter.first[(k * 3 + j) * filter.step]);
+            half[i][j] = static_cast<float>(sum);
+          }
+        float* to = all.data() + o / pair * pair * in * kPositions + c * pair + o % pair;
+        for (int i = 0; i < 6; ++i)
+          for (int j = 0; j < 6; ++j) {
+            double sum = 0;
+            for (int k = 0; k < 3; ++k) sum += kFilter[j][k] * static_cast<double>(half[i][k]);
+            to[(i * kTile + j) * in * pair] = static_cast<float>(sum);
+          }
+      }
+  });
+  return all;
+}
+
+template <class FilterAt>
+Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int64_t, 2>& padding, const Tensor& bias,
+                const FilterAt& filter_at) {
+  const std::int64_t width = vector_width(), in = x.size(1), out = y_shape[1];
+  const Tensor source = in_blocks(x);
+  Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), blocked(y_shape));
+  const std::vector<float> filters = transformed(out, in, width, filter_at);
+  const Convolution work{images_of(source),
+                         padding[0],
+                         padding[1],
+                         filters.data(),
+                         bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr,
+                         static_cast<float*>(y.mutable_raw()),
+                         grid_of(y_shape),
+                         out / width,
+                         y_shape[2],
+                         y_shape[3]};
+  const std::int64_t groups = (work.grid.count() + kTogether - 1) / kTogether;
+  parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
+    Tensor pixels = Tensor::empty(Shape{kPositions * step_of(in)}),
+           results = Tensor::empty(Shape{kPositions * step_of(2 * width)});
+    simd::run<Convolve>(&work, begin * kTogether, std::min(end * kTogether, work.grid.count()),
+                        static_cast<float*>(pixels.mutable_raw()), static_cast<float*>(results.mutable_raw()));
+  });
+  return y;
+}
+
+}  // namespace
+
+bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+  const std::int64_t width = vector_width();
+  if (width < 8) return false;
+  const auto is = [](const std::array<std::int64_t, 2>& pair, std::int64_t value) {
+    return pair[0] == value && pair[1] == value;
+  };
+  const bool plain = weight[2] == 3 && weight[3] == 3 && g.groups == 1 && is(g.stride, 1) && is(g.dilation, 1) &&
+                     g.padding[0] <= 2 && g.padding[1] <= 2;
+  if (!plain || weight[0] % width != 0 || weight[1] % width != 0) return false;
+  const Shape y = conv2d_shape(x, weight, g);
+  const std::int64_t tiles = grid_of(y).count();
+  // Results that tiles reach beyond the image are lost, and so is the transformation of filters for few tiles.
+  return tiles >= 4 * kTogether && 2 * tiles * kResults * kResults <= 3 * y[0] * y[2] * y[3];
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+  const Tensor rows = weight.contiguous();
+  const auto* w = static_cast<const float*>(rows.raw());
+  return convolve(x, conv2d_shape(x.shape(), weight.shape(), geometry), geometry.padding, bias,
+                  [w, in = weight.size(1)](std::int64_t o, std::int64_t c) {
+                    return Filter{w + (o * in + c) * 9, 1};
+                  });
+}
+
+// The convolution of dy by the filters turned by half a turn and with their channels swapped.
+Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) {
+  const Tensor rows = weight.contiguous();
+  const auto* w = static_cast<const float*>(rows.raw());
+  return convolve(dy, x_shape, {2 - geometry.padding[0], 2 - geometry.padding[1]}, {},
+                  [w, in = weight.size(1)](std::int64_t c, std::int64_t o) {
+                    return Filter{w + (o * in + c) * 9 + 8, -1};
+                  });
+}
+
+}  // namespace heft::winograd
