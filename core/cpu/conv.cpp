@@ -123,8 +123,7 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
   if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
   if (lanes::way_of(x_shape, weight.shape(), geometry) == lanes::Way::images_in_lanes)
     return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
-  if (winograd::suits(x_shape, weight.shape(), geometry))
-    return winograd::conv2d_backward_input(dy, weight, x_shape, geometry);
+  if (winograd::suits(x_shape, weight.shape(), geometry)) return winograd::conv2d_backward_input(dy, weight, x_shape, geometry);
   Call call(backward_input(x_shape, weight.shape(), geometry));
   Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
   call.run();
@@ -135,8 +134,10 @@ WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tenso
                                                    const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
   WeightGradients gradients;
-  if (lanes::way_of(x.shape(), weight.shape(), geometry) == lanes::Way::images_in_lanes) {
-    gradients = lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
+  const bool in_lanes = lanes::way_of(x.shape(), weight.shape(), geometry) == lanes::Way::images_in_lanes;
+  if (in_lanes || winograd::suits(x.shape(), weight.shape(), geometry)) {
+    gradients = in_lanes ? lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry)
+                         : winograd::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
     gradients.weight = to_layout(gradients.weight, weight.layout());
     return gradients;
   }

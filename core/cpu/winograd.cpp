@@ -2,8 +2,6 @@
 // back.
 #include "core/cpu/winograd.h"
 
-#include <vector>
-
 #include "core/cpu/layout.h"
 #include "core/cpu/winograd_layout.h"
 #include "core/cpu/winograd_tile.h"
@@ -102,36 +100,38 @@ struct Convolve {
   }
 };
 
-// filter_at(o, c): the 3 x 3 filter's first element and the step to the next, forwards or backwards.
+// A 3 x 3 filter's first element and the step to the next, forwards or backwards.
 struct Filter {
   const float* first;
   std::int64_t step;
 };
 
+// All filters G g G^T, as Convolve wants them. filter_at(o, c): where they are.
 template <class FilterAt>
-std::vector<float> transformed(std::int64_t out, std::int64_t in, std::int64_t width, const FilterAt& filter_at) {
-  std::vector<float> all(static_cast<std::size_t>(out * in * kPositions));
-  const std::int64_t pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
-  parallel_for(out / pair, std::max<std::int64_t>(16384 / (pair * in), 1), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t o = begin * pair; o < end * pair; ++o)
-      for (std::int64_t c = 0; c < in; ++c) {
-        const Filter filter = filter_at(o, c);
-        float half[6][3];
-        for (int i = 0; i < 6; ++i)
-          for (int j = 0; j < 3; ++j) {
-            double sum = 0;
-            for (int k = 0; k < 3; ++k) sum += kFilter[i][k] * static_cast<double>(filter.first[(k * 3 + j) * filter.step]);
-            half[i][j] = static_cast<float>(sum);
-          }
-        float* to = all.data() + o / pair * pair * in * kPositions + c * pair + o % pair;
-        for (int i = 0; i < 6; ++i)
-          for (int j = 0; j < 6; ++j) {
-            double sum = 0;
-            for (int k = 0; k < 3; ++k) sum += kFilter[j][k] * static_cast<double>(half[i][k]);
-            to[(i * kTile + j) * in * pair] = static_cast<float>(sum);
-          }
-      }
-  });
+Tensor transformed(std::int64_t out, std::int64_t in, const FilterAt& filter_at) {
+  Tensor all = Tensor::empty(Shape{kPositions, out, in});
+  const std::int64_t width = vector_width(), pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
+  auto* values = static_cast<float*>(all.mutable_raw());
+  parallel_for(out / pair, std::max<std::int64_t>(4096 / (pair * in), 1),
+               [=, &filter_at](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t o = begin * pair; o < end * pair; ++o)
+                   for (std::int64_t c = 0; c < in; ++c) {
+                     const Filter filter = filter_at(o, c);
+                     double half[6][3] = {};
+                     for (int k = 0; k < 3; ++k)
+                       for (int j = 0; j < 3; ++j) {
+                         const double value = filter.first[(k * 3 + j) * filter.step];
+                         for (int i = 0; i < 6; ++i) half[i][j] += kFilter[i][k] * value;
+                       }
+                     float* to = values + o / pair * pair * in * kPositions + c * pair + o % pair;
+                     for (int i = 0; i < 6; ++i)
+                       for (int j = 0; j < 6; ++j) {
+                         double sum = 0;
+                         for (int k = 0; k < 3; ++k) sum += kFilter[j][k] * half[i][k];
+                         to[(i * kTile + j) * in * pair] = static_cast<float>(sum);
+                       }
+                   }
+               });
   return all;
 }
 
@@ -141,11 +141,11 @@ Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int
   const std::int64_t width = vector_width(), in = x.size(1), out = y_shape[1];
   const Tensor source = in_blocks(x);
   Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), blocked(y_shape));
-  const std::vector<float> filters = transformed(out, in, width, filter_at);
+  const Tensor filters = transformed(out, in, filter_at);
   const Convolution work{images_of(source),
                          padding[0],
                          padding[1],
-                         filters.data(),
+                         static_cast<const float*>(filters.raw()),
                          bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr,
                          static_cast<float*>(y.mutable_raw()),
                          grid_of(y_shape),
