@@ -67,14 +67,11 @@ struct Convolve {
   HEFT_SIMD static void tiles(const Convolution& c, std::int64_t first, std::int64_t count, float* pixels, float* results) {
     static_assert(kTogether % Tiles == 0);
     const std::int64_t pixel_step = step_of(c.x.blocks * W), result_step = step_of(Pair * W);
-    float buffer[kPositions * W];
     for (std::int64_t t = 0; t < count; ++t) {
       const Place place(c.grid, first + t);
-      for (std::int64_t block = 0; block < c.x.blocks; ++block) {
-        const Pixels<W, kTile> from(c.x, place.image, block, place.top - c.padding_height, place.left - c.padding_width,
-                                    buffer);
-        transform_pixels<W>(from, pixels + (block * kTogether + t) * W, pixel_step);
-      }
+      for (std::int64_t block = 0; block < c.x.blocks; ++block)
+        read_tile<W>(c.x, place.image, block, place.top - c.padding_height, place.left - c.padding_width,
+                     pixels + (block * kTogether + t) * W, pixel_step);
     }
     for (std::int64_t block = 0; block < c.out_blocks; block += Pair) {
       const float* filters = c.filters + block * kPositions * c.x.blocks * W * W;

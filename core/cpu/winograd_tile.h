@@ -33,30 +33,32 @@ struct Place {
   std::int64_t image, top, left;  // of the results
 };
 
-// `Size` x `Size` pixels from (top, left) on: where the image has them, or in `buffer`, with zeros outside the image.
-template <int W, int Size>
+// `Size` x `Size` pixels from (top, left) on, zeros outside the image. `Inside`: there are none.
+template <int W, int Size, bool Inside>
 struct Pixels {
-  HEFT_SIMD Pixels(const Images& x, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
-                   float* buffer) {
-    const float* plane = x.data + (image * x.blocks + block) * x.height * x.width * W;
-    if (top >= 0 && left >= 0 && top + Size <= x.height && left + Size <= x.width) {
-      first = plane + (top * x.width + left) * W;
-      row = x.width * W;
-      return;
+  HEFT_SIMD Pixels(const Images& x, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left)
+      : plane(x.data + (image * x.blocks + block) * x.height * x.width * W),
+        first((top * x.width + left) * W),
+        row(x.width * W) {
+    for (int i = 0; !Inside && i < Size; ++i) {
+      if (top + i >= 0 && top + i < x.height) rows |= 1U << i;
+      if (left + i >= 0 && left + i < x.width) columns |= 1U << i;
     }
-    first = buffer;
-    row = Size * W;
-    std::memset(buffer, 0, Size * Size * W * sizeof(float));
-    const std::int64_t begin = std::max<std::int64_t>(left, 0), end = std::min(left + Size, x.width);
-    for (std::int64_t h = std::max<std::int64_t>(top, 0); h < std::min(top + Size, x.height); ++h)
-      for (std::int64_t w = begin; w < end; ++w)
-        simd::store<W>(buffer + ((h - top) * Size + w - left) * W, simd::load<W>(plane + (h * x.width + w) * W));
   }
-  HEFT_SIMD simd::Vec<W> at(int i, int j) const { return simd::load<W>(first + i * row + j * W); }
+  HEFT_SIMD simd::Vec<W> at(int i, int j) const {
+    if (!Inside && !((rows >> i) & (columns >> j) & 1U)) return simd::Vec<W>{};
+    return simd::load<W>(plane + first + i * row + j * W);
+  }
 
-  const float* first;
-  std::int64_t row;
+  const float* plane;
+  std::int64_t first, row;
+  unsigned rows = 0, columns = 0;  // bits of those that the image has
 };
+
+template <int Size>
+HEFT_SIMD bool is_inside(const Images& x, std::int64_t top, std::int64_t left) {
+  return top >= 0 && left >= 0 && top + Size <= x.height && left + Size <= x.width;
+}
 
 // One axis of B^T d: six pixels to six positions.
 template <class V>
@@ -93,8 +95,8 @@ HEFT_SIMD void results_to_positions(const V& y0, const V& y1, const V& y2, const
 }
 
 // The 36 positions of a tile of pixels, `step` floats apart.
-template <int W>
-HEFT_SIMD void transform_pixels(const Pixels<W, kTile>& pixels, float* out, std::int64_t step) {
+template <int W, bool Inside>
+HEFT_SIMD void transform_pixels(const Pixels<W, kTile, Inside>& pixels, float* out, std::int64_t step) {
   using V = simd::Vec<W>;
   V half[kTile][kTile];
   for (int j = 0; j < kTile; ++j) {
@@ -111,8 +113,8 @@ HEFT_SIMD void transform_pixels(const Pixels<W, kTile>& pixels, float* out, std:
 }
 
 // The same of a tile of gradients of results.
-template <int W>
-HEFT_SIMD void transform_gradients(const Pixels<W, kResults>& gradients, float* out, std::int64_t step) {
+template <int W, bool Inside>
+HEFT_SIMD void transform_gradients(const Pixels<W, kResults, Inside>& gradients, float* out, std::int64_t step) {
   using V = simd::Vec<W>;
   V half[kTile][kResults];
   for (int j = 0; j < kResults; ++j) {
@@ -125,6 +127,28 @@ HEFT_SIMD void transform_gradients(const Pixels<W, kResults>& gradients, float* 
     results_to_positions<V>(half[i][0], half[i][1], half[i][2], half[i][3], row);
     for (int j = 0; j < kTile; ++j) simd::store<W>(out + (i * kTile + j) * step, row[j]);
   }
+}
+
+// Reads and transforms a tile.
+template <int W>
+HEFT_SIMD void read_tile(const Images& x, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
+                         float* out, std::int64_t step) {
+  if (is_inside<kTile>(x, top, left)) transform_pixels(Pixels<W, kTile, true>(x, image, block, top, left), out, step);
+  else transform_pixels(Pixels<W, kTile, false>(x, image, block, top, left), out, step);
+}
+// The same of gradients, and adds them up into `sum` if that is not null.
+template <int W>
+HEFT_SIMD void read_gradients(const Images& dy, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
+                              float* out, std::int64_t step, float* sum) {
+  if (is_inside<kResults>(dy, top, left))
+    transform_gradients(Pixels<W, kResults, true>(dy, image, block, top, left), out, step);
+  else transform_gradients(Pixels<W, kResults, false>(dy, image, block, top, left), out, step);
+  if (!sum) return;
+  const Pixels<W, kResults, false> gradients(dy, image, block, top, left);
+  simd::Vec<W> total = simd::load<W>(sum);
+  for (int i = 0; i < kResults; ++i)
+    for (int j = 0; j < kResults; ++j) total += gradients.at(i, j);
+  simd::store<W>(sum, total);
 }
 
 // G g G^T of a 3 x 3 filter, and the transpose of that: G^T u G of 6 x 6 positions.

@@ -59,25 +59,17 @@ struct AddProducts {
     const std::int64_t pixel_step = step_of(g->x.blocks * W),
                        gradient_step = step_of((task->last_block - task->first_block) * W);
     const std::int64_t all = g->x.blocks * g->dy.blocks * W * W;
-    float buffer[kPositions * W];
     for (std::int64_t first = task->first_tile; first < task->last_tile; first += kTogether) {
       const std::int64_t count = std::min(kTogether, task->last_tile - first);
       for (std::int64_t t = 0; t < count; ++t) {
         const Place place(g->grid, first + t);
         for (std::int64_t block = 0; block < g->x.blocks; ++block)
-          transform_pixels<W>(
-              Pixels<W, kTile>(g->x, place.image, block, place.top - g->padding_height, place.left - g->padding_width, buffer),
-              pixels + (block * kTogether + t) * W, pixel_step);
-        for (std::int64_t block = task->first_block; block < task->last_block; ++block) {
-          const Pixels<W, kResults> from(g->dy, place.image, block, place.top, place.left, buffer);
-          transform_gradients<W>(from, gradients + ((block - task->first_block) * kTogether + t) * W, gradient_step);
-          if (task->bias) {
-            simd::Vec<W> sum = simd::load<W>(task->bias + block * W);
-            for (int i = 0; i < kResults; ++i)
-              for (int j = 0; j < kResults; ++j) sum += from.at(i, j);
-            simd::store<W>(task->bias + block * W, sum);
-          }
-        }
+          read_tile<W>(g->x, place.image, block, place.top - g->padding_height, place.left - g->padding_width,
+                       pixels + (block * kTogether + t) * W, pixel_step);
+        for (std::int64_t block = task->first_block; block < task->last_block; ++block)
+          read_gradients<W>(g->dy, place.image, block, place.top, place.left,
+                            gradients + ((block - task->first_block) * kTogether + t) * W, gradient_step,
+                            task->bias ? task->bias + block * W : nullptr);
       }
       for (std::int64_t p = 0; p < kPositions; ++p) {
         const float *in = pixels + p * pixel_step, *d = gradients + p * gradient_step;
