@@ -47,15 +47,17 @@ std::vector<Layer> layers_of(Module& net, const Tensor& images) {
   std::vector<Layer> layers;
   std::vector<Variable> alive;  // so that no two have had the same address
   std::map<const void*, Id> ids;
+  const void* normed = nullptr;  // what the latest batch norm made
   const auto see = [&](const Operation& operation) {
     const std::string op = operation.op;
     const Id x = ids.at(operation.inputs[0].id());
     alive.push_back(operation.result);
     Id& y = ids[operation.result.id()];
     y = x;
-    if (op == "relu" && !layers.empty() && layers.back().op == "batch_norm" && layers.back().y == x) layers.back().relu = true;
+    if (op == "relu" && operation.inputs[0].id() == normed) layers.back().relu = true;
     if (!has_layer(op)) return;
     y = static_cast<Id>(ids.size());
+    if (op == "batch_norm") normed = operation.result.id();
     Layer layer{.op = op, .x = x, .y = y, .x_shape = operation.inputs[0].shape(), .y_shape = operation.result.shape()};
     if (op == "conv2d" || op == "linear") {
       layer.weight_shape = operation.inputs[1].shape();
