@@ -6,6 +6,11 @@ the CPU. In each round every server runs its steps once, about --seconds of them
 that whatever else changes on the machine hits all alike. The table has the median over the rounds and its quartiles; `ratio` is
 the time over that of the best peer in the same round, the median over rounds: below 1 is faster than every peer.
 
+--bare adds the machine's limit: the oneDNN primitives of the same step by themselves (heft-bench serve --bare), and the column
+`bare`: their time over heft's in the same round. With --threads 1 2 heft and they run at both thread counts, and a line below
+the tables has what the second thread brings. --hog repeats every round beside a process that keeps one core busy; the column
+`core taken` is the time then over the time before.
+
 A server that cannot be started, or fails, is named below the table with its last words; nothing is filled in for it. Only the
 servers of one model at one batch size run at a time.
 
@@ -13,6 +18,7 @@ Examples:
   bench/compare.py --device cpu --heft build/ci/bench/heft-bench --models lenet5 --batch 128
   bench/compare.py --device cuda --heft build/cuda/bench/heft-bench --batch 128 1024 --out bench/results/gpu_train.md
   bench/compare.py --device cpu --heft old/heft-bench --heft new/heft-bench --peers none
+  bench/compare.py --device cpu --heft build/ci/bench/heft-bench --bare --threads 1 2 --hog
 
 Exit codes: 0 success, 1 a heft server failed, 2 wrong argument, 130 interrupted.
 """
@@ -39,6 +45,7 @@ PEERS = {
 }
 RESERVED = "peak reserved "  # as torch_peer.py begins that line
 KINDS = {"train": "Training step", "infer": "Inference"}
+HEFT, BARE, OTHER = "heft", "bare primitives", "peer"  # what a server is measured as
 
 
 class Failed(Exception):
@@ -46,9 +53,10 @@ class Failed(Exception):
 
 
 class Server:
-    def __init__(self, name, command, environment, is_heft):
-        self.name, self.is_heft = name, is_heft
-        self.steps, self.milliseconds, self.peak = 1, {}, 0.0
+    def __init__(self, name, command, environment, role, threads=None):
+        self.name, self.role, self.threads = name, role, threads
+        self.steps, self.peak = 1, 0.0
+        self.milliseconds, self.crowded = {}, {}  # by round; the second with a core taken
         self.failure = None
         self._command, self._environment = command, environment
         self._process, self._pending = None, b""
@@ -124,6 +132,22 @@ class Server:
         return f"{self.peak:.0f}" + (f" (reserved {float(reserved[-1]):.0f})" if reserved else "")
 
 
+class Hog:
+    """While one lives, a process that never waits has the last CPU that this one may use."""
+
+    LOOP = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+
+    def __enter__(self):
+        cpu = max(os.sched_getaffinity(0))
+        self._process = subprocess.Popen([sys.executable, "-S", "-c", self.LOOP, str(cpu)])
+        time.sleep(0.2)
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+
+
 def output_of(*command, environment=None, timeout=120):
     """Its standard output; empty where it fails or is not there."""
     try:
@@ -185,27 +209,40 @@ def find_python(wanted):
     return sys.executable
 
 
-def environment_of(options):
+def environment_of(options, threads=None):
     environment = dict(os.environ)
     # Threads that spin while they wait would take the CPU from whoever runs; the default spins for moments only.
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         environment.pop(name, None)
     if options.device == "cpu":
-        environment["OMP_NUM_THREADS"] = str(options.threads)
+        environment["OMP_NUM_THREADS"] = str(threads or max(options.threads))
     return environment
 
 
-def make_servers(options, model, batch, kind, environment):
+def make_heft_servers(options, model, batch, kind, threads):
+    environment = environment_of(options, threads)
+    suffix = f", {threads} threads".replace(" 1 threads", " 1 thread") if len(options.threads) > 1 else ""
+
+    def serve(program, *arguments):
+        return [program, "serve", model, kind, str(batch), "--device", options.device, "--warmup", str(options.warmup), *arguments]
+
     servers = []
     for spec in options.heft:
         program, *arguments = shlex.split(spec)
         precision = [] if options.device == "cpu" else ["--precision", "f32" if options.precision == "f32" else "tf32"]
-        command = [program, "serve", model, kind, str(batch), "--device", options.device, "--warmup", str(options.warmup),
-                   *precision, *arguments]
-        name = " ".join(["heft", *arguments])
+        name = " ".join(["heft", *arguments]) + suffix
         if name in [server.name for server in servers]:
             name += f" ({program})"
-        servers.append(Server(name, command, environment, True))
+        servers.append(Server(name, serve(program, *precision, *arguments), environment, HEFT, threads))
+    if options.bare:
+        program = shlex.split(options.heft[0])[0]
+        servers.append(Server(BARE + suffix, serve(program, "--bare"), environment, BARE, threads))
+    return servers
+
+
+def make_servers(options, model, batch, kind):
+    servers = [server for threads in options.threads for server in make_heft_servers(options, model, batch, kind, threads)]
+    environment = environment_of(options)
     seen = set()
     for spec in options.peers:
         given = spec.split(":")
@@ -222,7 +259,7 @@ def make_servers(options, model, batch, kind, environment):
             words.append(layout)
         if options.device == "cuda" or precision == "bf16":
             words.append(precision)
-        servers.append(Server(" ".join(words), command, environment, False))
+        servers.append(Server(" ".join(words), command, environment, OTHER))
     return servers
 
 
@@ -249,6 +286,10 @@ def measure(options, servers, order, loads):
     def one_round(server, number):
         server.milliseconds[number] = server.ask(server.steps)
 
+    def crowded_round(server, number):
+        server.ask(server.steps)  # threads and scheduler come to terms with it first
+        server.crowded[number] = server.ask(server.steps)
+
     for server in servers:
         attempt(server, lambda: server.start(options.start_timeout))
     for server in servers:
@@ -266,32 +307,64 @@ def measure(options, servers, order, loads):
             loads.append(load)
         for server in order.sample(servers, len(servers)):
             attempt(server, lambda: one_round(server, number))
+        if options.hog:
+            with Hog():
+                for server in order.sample(servers, len(servers)):
+                    attempt(server, lambda: crowded_round(server, number))
 
 
 def plain(milliseconds):
     return f"{milliseconds:.4f}" if milliseconds < 10 else f"{milliseconds:.2f}"
 
 
-def rows_of(model, batch, servers):
+def ratio_of(times, others):
+    """Time over time in the same round, the median over rounds."""
+    return statistics.median(ms / others[number] for number, ms in times.items())
+
+
+def columns(options):
+    """The table's columns after model and batch."""
+    return ["program", "ms", "quartiles", "ratio", *(["bare"] if options.bare else []), *(["core taken"] if options.hog else []),
+            "peak MiB"]
+
+
+def rows_of(options, model, batch, servers):
     done = [server for server in servers if server.failure is None]
-    peers = [server for server in done if not server.is_heft]
+    peers = [server for server in done if server.role == OTHER]
+    bare = {server.threads: server for server in done if server.role == BARE}
     best = min(peers, key=lambda server: statistics.median(server.milliseconds.values()), default=None)
     rows = []
     for server in done:
         times = list(server.milliseconds.values())
         low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (times[0], 0, times[0])
-        ratio = "–"
+        cells = {"program": f"**{server.name}**" if server.role == HEFT else server.name,
+                 "ms": plain(statistics.median(times)), "quartiles": f"{plain(low)} .. {plain(high)}", "peak MiB": server.memory()}
         if best is not None:
-            ratio = f"{statistics.median(ms / best.milliseconds[number] for number, ms in server.milliseconds.items()):.3f}"
-        name = f"**{server.name}**" if server.is_heft else server.name
-        rows.append(f"| {model} | {batch} | {name} | {plain(statistics.median(times))} | {plain(low)} .. {plain(high)} "
-                    f"| {ratio} | {server.memory()} |")
+            cells["ratio"] = f"{ratio_of(server.milliseconds, best.milliseconds):.3f}"
+        if server.role == HEFT and server.threads in bare:
+            cells["bare"] = f"{ratio_of(bare[server.threads].milliseconds, server.milliseconds):.2f}"
+        if server.crowded:
+            cells["core taken"] = f"{ratio_of(server.crowded, server.milliseconds):.2f}"
+        rows.append(f"| {model} | {batch} | " + " | ".join(cells.get(column, "–") for column in columns(options)) + " |")
     return rows
+
+
+def scaling_of(options, servers):
+    """How much faster the most threads are than the fewest, of heft and of the bare primitives."""
+    few, many = min(options.threads), max(options.threads)
+    gains = []
+    for role in (HEFT, BARE):
+        by_threads = {server.threads: server for server in reversed(servers) if server.role == role and server.failure is None}
+        if few != many and few in by_threads and many in by_threads:
+            gains.append((role, ratio_of(by_threads[few].milliseconds, by_threads[many].milliseconds)))
+    text = ", ".join(f"{role} {gain:.2f}" for role, gain in gains)
+    return [f"from {few} to {many} threads: {text} times as fast"] if gains else []
 
 
 def describe(options, environment):
     """The lines above the tables: where, when, with what."""
-    heft = pairs_of(output_of(shlex.split(options.heft[0])[0], "info", environment=environment))
+    measure = ["--measure"] if options.bare else []
+    heft = pairs_of(output_of(shlex.split(options.heft[0])[0], "info", *measure, environment=environment))
     peer = pairs_of(output_of(options.python, str(PEER), "info", environment=environment)) if options.peers else {}
     arguments = [argument.replace(str(ROOT) + "/", "") for argument in sys.argv[1:]]
     facts = {
@@ -305,7 +378,9 @@ def describe(options, environment):
         facts |= {"GPU": name, "driver": driver, "CUDA toolkit of heft": heft.get("CUDA toolkit", "unknown")}
     facts["CPU"] = f"{cpu_name()}, {os.cpu_count()} logical CPUs"
     if options.device == "cpu":
-        facts["threads"] = str(options.threads)
+        facts["threads"] = ", ".join(map(str, options.threads))
+    if "sgemm" in heft:
+        facts["large matrix product (oneDNN)"] = heft["sgemm"]
     facts |= {"heft": f"{heft.get('heft', 'unknown')}, {heft.get('compiler', 'compiler unknown')}",
               "oneDNN of heft": heft.get("oneDNN", "unknown")}
     gpu_only, cpu_only = ("CUDA of PyTorch", "cuDNN"), ("oneDNN of PyTorch", "OpenBLAS of PyTorch")
@@ -324,7 +399,9 @@ def explain(options):
             else "the largest resident set of the process, libraries included")
     text = (f"Every program in turn, in random order, {options.rounds} rounds of about {options.seconds:g} s each. ms: a step, median "
             "over the rounds. ratio: time over the best peer's in the same round, median; below 1 is faster than every peer. "
-            f"peak: {peak}. heft trains with ABSGD unless its name says otherwise, PyTorch with SGD, both with momentum. "
+            + ("bare: the time of the step's oneDNN primitives by themselves over the program's. " if options.bare else "")
+            + ("core taken: the time beside a process that keeps one core busy, over the time without. " if options.hog else "")
+            + f"peak: {peak}. heft trains with ABSGD unless its name says otherwise, PyTorch with SGD, both with momentum. "
             "Synthetic images on the device.")
     return textwrap.fill(text, 128, break_long_words=False, break_on_hyphens=False)
 
@@ -342,8 +419,8 @@ def document(facts, warnings, options, tables, notes, loads):
         lines += ["", f"**Warning:** {warning}"]
     for kind, rows in tables.items():
         if rows:
-            lines += ["", f"## {KINDS[kind]}", "", "| model | batch | program | ms | quartiles | ratio | peak MiB |",
-                      "|---|---|---|---|---|---|---|", *rows]
+            names = ["model", "batch", *columns(options)]
+            lines += ["", f"## {KINDS[kind]}", "", f"| {' | '.join(names)} |", "|---" * len(names) + "|", *rows]
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
@@ -373,7 +450,10 @@ def parse():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of one server in one round [0.3]")
     parser.add_argument("--warmup", type=int, default=20, help="steps of a server before it is measured [20]")
-    parser.add_argument("--threads", type=int, default=2, help="OMP_NUM_THREADS on a CPU [2]")
+    parser.add_argument("--threads", nargs="+", type=int, default=[2],
+                        help="OMP_NUM_THREADS on a CPU; of several, peers run with the most [2]")
+    parser.add_argument("--bare", action="store_true", help="beside them the step's bare oneDNN primitives, on a CPU")
+    parser.add_argument("--hog", action="store_true", help="every round also with one core taken by another process")
     parser.add_argument("--max-load", type=float, default=0.2, help="CPUs that others may use when a round begins [0.2]")
     parser.add_argument("--wait-idle", type=float, default=20,
                         help="seconds to wait for that before going on all the same, which the table says [20]")
@@ -382,8 +462,11 @@ def parse():
                         help="seconds after which no further model is begun; the table names those left out")
     parser.add_argument("--out", type=pathlib.Path, help="write the table there too, after each model")
     options = parser.parse_args()
-    if min(options.batch) < 1 or options.rounds < 1 or options.seconds <= 0 or options.warmup < 1 or options.threads < 1:
+    if min(options.batch) < 1 or options.rounds < 1 or options.seconds <= 0 or options.warmup < 1 or min(options.threads) < 1:
         parser.error("expected --batch, --rounds, --warmup and --threads of at least 1 and --seconds above 0")
+    if options.device == "cuda" and (options.bare or options.hog or len(options.threads) > 1):
+        parser.error("expected --bare, --hog and several --threads with --device cpu alone")
+    options.threads = sorted(set(options.threads))
     for spec in options.peers or []:
         if spec.count(":") > 2:
             parser.error(f"expected --peers MODE[:LAYOUT[:PRECISION]]; got '{spec}'")
@@ -408,16 +491,17 @@ def main():
             notes.append(f"{name}: not begun after {options.time_limit:g} s")
             continue
         print(f"{name} ...", file=sys.stderr, flush=True)
-        servers = make_servers(options, model, batch, kind, environment)
+        servers = make_servers(options, model, batch, kind)
         try:
             measure(options, servers, order, loads)
         finally:
             for server in servers:
                 server.stop()
-        tables[kind] += rows_of(model, batch, servers)
+        tables[kind] += rows_of(options, model, batch, servers)
+        notes += [f"{name}, {remark}" for remark in scaling_of(options, servers)]
         for server in servers:
             if server.failure is not None:
-                heft_failed |= server.is_heft
+                heft_failed |= server.role != OTHER
                 notes.append(f"{name}, {server.name}: not measured: {server.failure}")
             else:
                 notes += [f"{name}, {server.name}: {remark}" for remark in server.remarks()]

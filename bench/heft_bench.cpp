@@ -3,9 +3,11 @@
 // has the protocol. Synthetic images stay on the device: no loader, no copy, nothing but the step.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -15,6 +17,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/limit/limit.h"
 #include "heft.h"
 #ifdef HEFT_ONEDNN
 #include <dnnl.h>
@@ -28,6 +31,7 @@ struct Options {
   std::string model, kind, device = "cpu", optimizer = "absgd", graph = "on", precision = "tf32";
   std::int64_t batch = 0;
   int warmup = 20;
+  bool bare = false;
 };
 
 Shape image_of(const std::string& model) { return model == "mlp" || model == "lenet5" ? Shape{1, 28, 28} : Shape{3, 32, 32}; }
@@ -38,33 +42,24 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const std::string& name, const 
       parameters, optim::ABSGDOptions{.lr = 1e-3, .momentum = 0.9, .weight_decay = 0, .lambda = 5, .gamma = 0.9});
 }
 
+ModulePtr make_network(const Options& options) {
+  manual_seed(1);
+  const Shape image = image_of(options.model);
+  return models::make(options.model, {.classes = 10, .channels = image[0], .image_size = image[1]});
+}
+Tensor make_images(const Options& options) {
+  const Shape image = image_of(options.model);
+  return random_normal({options.batch, image[0], image[1], image[2]});
+}
+
+// A step that can be repeated and timed.
 class Job {
  public:
-  explicit Job(const Options& options)
-      : device_(options.device == "cuda" ? Device::cuda() : Device::cpu()), trains_(options.kind == "train") {
-    manual_seed(1);
-    const Shape image = image_of(options.model);
-    net_ = models::make(options.model, {.classes = 10, .channels = image[0], .image_size = image[1]});
-    net_->to(device_);
-    images_ = random_normal({options.batch, image[0], image[1], image[2]}).to(device_);
-    labels_ = random_uniform({options.batch}, 0, 10).astype(DType::i64).to(device_);
-    if (trains_) {
-      optimizer_ = make_optimizer(options.optimizer, net_->parameters());
-      recorded_ = std::make_unique<train::RecordedStep>(*net_, *optimizer_, options.graph == "on");
-    } else {
-      net_->eval();
-      no_grad_.emplace();
-    }
-    reset_peak_memory(device_);
-    run(options.warmup);
-    if (!trains_ && options.graph == "on" && device_.is_cuda())
-      replay_ = backend_for(images_).record([this] { logits_ = infer(); });
-  }
+  virtual ~Job() = default;
 
-  // Whether steps are replayed, or why not.
-  std::string how() const {
-    if (replay_ || (recorded_ && recorded_->replays() > 0)) return "replayed";
-    return recorded_ && !recorded_->why_not().empty() ? recorded_->why_not() : "one by one";
+  void run(std::int64_t steps) {
+    for (std::int64_t i = 0; i < steps; ++i) advance();
+    cuda::synchronize();
   }
 
   // Milliseconds a step.
@@ -76,22 +71,52 @@ class Job {
            static_cast<double>(steps);
   }
 
-  // What tensors held at once on a GPU, the warm-up and the recording with them; on a CPU, the most memory that the process has
-  // had.
-  double peak_mib() const {
-    if (device_.is_cuda()) return static_cast<double>(memory_stats(device_).peak_bytes_in_use) / (1 << 20);
+  // The most memory that the process has had.
+  virtual double peak_mib() const {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     return static_cast<double>(usage.ru_maxrss) / 1024;
   }
+  // Whether steps are replayed, or why not.
+  virtual std::string how() const { return "one by one"; }
 
  private:
-  void run(std::int64_t steps) {
-    for (std::int64_t i = 0; i < steps; ++i) advance();
-    cuda::synchronize();
+  virtual void advance() = 0;
+};
+
+class HeftJob final : public Job {
+ public:
+  explicit HeftJob(const Options& options)
+      : device_(options.device == "cuda" ? Device::cuda() : Device::cpu()), trains_(options.kind == "train") {
+    net_ = make_network(options);
+    net_->to(device_);
+    images_ = make_images(options).to(device_);
+    labels_ = random_uniform({options.batch}, 0, 10).astype(DType::i64).to(device_);
+    if (trains_) {
+      optimizer_ = make_optimizer(options.optimizer, net_->parameters());
+      recorded_ = std::make_unique<train::RecordedStep>(*net_, *optimizer_, options.graph == "on");
+    } else {
+      net_->eval();
+      no_grad_.emplace();
+    }
+    reset_peak_memory(device_);
+    run(device_.is_cuda() ? std::max(options.warmup, 1) : options.warmup);  // a recording needs one
+    if (!trains_ && options.graph == "on" && device_.is_cuda())
+      replay_ = backend_for(images_).record([this] { logits_ = infer(); });
   }
 
-  void advance() {
+  std::string how() const override {
+    if (replay_ || (recorded_ && recorded_->replays() > 0)) return "replayed";
+    return recorded_ && !recorded_->why_not().empty() ? recorded_->why_not() : "one by one";
+  }
+
+  // What tensors held at once on a GPU, the warm-up and the recording with them.
+  double peak_mib() const override {
+    return device_.is_cuda() ? static_cast<double>(memory_stats(device_).peak_bytes_in_use) / (1 << 20) : Job::peak_mib();
+  }
+
+ private:
+  void advance() override {
     if (replay_) replay_->replay();
     else if (trains_) (*recorded_)({images_, labels_}, [this](const std::vector<Tensor>& in) { return train(in); });
     else logits_ = infer();
@@ -117,10 +142,28 @@ class Job {
   std::optional<NoGrad> no_grad_;
 };
 
+class BareJob final : public Job {
+ public:
+  explicit BareJob(const Options& options)
+      : step_(bench::bare_step(*make_network(options), make_images(options), options.kind == "train")) {
+    run(options.warmup);
+  }
+
+ private:
+  void advance() override { step_(); }
+
+  std::function<void()> step_;
+};
+
+std::unique_ptr<Job> make_job(const Options& options) {
+  if (options.bare) return std::make_unique<BareJob>(options);
+  return std::make_unique<HeftJob>(options);
+}
+
 int serve(const Options& options) {
   cuda::set_precision(options.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
-  Job job(options);
-  if (options.device == "cuda") std::cerr << "heft-bench: steps are " << job.how() << '\n';
+  const std::unique_ptr<Job> job = make_job(options);
+  if (options.device == "cuda") std::cerr << "heft-bench: steps are " << job->how() << '\n';
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
     std::int64_t steps = 0;
@@ -129,14 +172,14 @@ int serve(const Options& options) {
       std::cerr << fmt::format("heft-bench: expected a number of steps, at least 1; got '{}'\n", line);
       return 2;
     }
-    const double milliseconds = job.timed(steps);
-    std::cout << fmt::format("{:.6f} {:.1f}", milliseconds, job.peak_mib()) << std::endl;
+    const double milliseconds = job->timed(steps);
+    std::cout << fmt::format("{:.6f} {:.1f}", milliseconds, job->peak_mib()) << std::endl;
   }
   return 0;
 }
 
 // One "name: value" a line, what a table of results says of the program that it measured.
-int info() {
+int info(bool measure) {
   std::cout << "heft: " << version() << '\n';
 #if defined(__clang__)
   std::cout << "compiler: clang++ " __clang_version__ "\n";
@@ -155,6 +198,7 @@ int info() {
   std::cout << "CUDA toolkit: none\n";
 #endif
   std::cout << "threads: " << num_threads() << '\n';
+  if (measure) std::cout << fmt::format("sgemm: {:.0f} GFLOP/s\n", bench::sgemm_rate());
   return 0;
 }
 
@@ -166,6 +210,7 @@ tensors held at once, from the start of the warm-up on, on a CPU the process's r
 
 train: forward, cross entropy, zero_grad, backward, the optimizer's step (momentum 0.9; ABSGD: lambda 5, gamma 0.9).
 infer: forward in evaluation mode, without a graph.
+--bare: the same step's oneDNN primitives and nothing else, as bench/limit/limit.h says: what heft's step is measured against.
 Images are synthetic and on the device: 1x28x28 for mlp and lenet5, 3x32x32 for the others, 10 classes.
 
 Example: printf '10\n10\n' | heft-bench serve lenet5 train 128)";
@@ -193,12 +238,17 @@ int main(int argc, char** argv) {
   serving->add_option("--precision", options.precision, "On a GPU, how f32 matrices multiply: tf32 or f32. A CPU has f32")
       ->check(CLI::IsMember({"tf32", "f32"}))
       ->capture_default_str();
-  serving->add_option("--warmup", options.warmup, "Steps before `ready`")->check(CLI::Range(1, 100000))->capture_default_str();
+  serving->add_option("--warmup", options.warmup, "Steps before `ready`")->check(CLI::Range(0, 100000))->capture_default_str();
+  serving->add_flag("--bare", options.bare, "Nothing but the step's oneDNN primitives, on a CPU");
   serving->footer(kProtocol);
   CLI::App* describing = app.add_subcommand("info", "Versions of heft, its compiler and libraries, and the CPU's threads");
+  bool measure = false;
+  describing->add_flag("--measure", measure, "Also how fast this CPU multiplies large matrices");
   try {
     app.parse(argc, argv);
-    return describing->parsed() ? info() : serve(options);
+    if (options.bare && options.device != "cpu")
+      throw CLI::ValidationError("--bare", "expected --device cpu; got " + options.device);
+    return describing->parsed() ? info(measure) : serve(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const DeviceError& error) {

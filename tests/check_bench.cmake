@@ -1,4 +1,4 @@
-# cmake -D BENCH=heft-bench -P check_bench.cmake: heft-bench keeps its protocol, and says what is wrong with a request.
+# cmake -D BENCH=heft-bench -D ONEDNN=ON -P check_bench.cmake: heft-bench keeps its protocol, and says what is wrong with a request.
 # With -D PYTHON=python3 -D COMPARE=bench/compare.py instead: compare.py makes a table of it.
 set(number "[0-9]+\\.[0-9]+")
 
@@ -9,6 +9,20 @@ if(DEFINED PYTHON)
   if(NOT code EQUAL 0 OR NOT out MATCHES "\\| mlp \\| 1 \\| \\*\\*heft\\*\\* \\| ${number} \\| ${number} \\.\\. ${number} \\| – \\| [0-9]+ \\|")
     message(FATAL_ERROR "expected a table with a row of heft's; got exit code ${code} and\n${out}${err}")
   endif()
+  if(ONEDNN)
+    execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${BENCH} --peers none --models mlp --batch 1 --rounds 1 --seconds 0.02
+                            --warmup 2 --wait-idle 0 --bare --hog --threads 2 1
+                    OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+    set(times "${number} \\| ${number} \\.\\. ${number}")
+    foreach(expected IN ITEMS "large matrix product \\(oneDNN\\) \\| [0-9]+ GFLOP/s" "ratio \\| bare \\| core taken \\|"
+            "\\*\\*heft, 1 thread\\*\\* \\| ${times} \\| – \\| ${number} \\| ${number} \\|"
+            "bare primitives, 2 threads \\| ${times} \\| – \\| – \\| ${number} \\|"
+            "mlp, batch 1, train, from 1 to 2 threads: heft ${number}, bare primitives ${number} times as fast")
+      if(NOT code EQUAL 0 OR NOT out MATCHES "${expected}")
+        message(FATAL_ERROR "expected '${expected}' in a table with bare primitives; got exit code ${code} and\n${out}${err}")
+      endif()
+    endforeach()
+  endif()
   execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${BENCH}-that-is-not-there --peers none --models mlp --rounds 1
                   OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
   if(NOT code EQUAL 1 OR NOT out MATCHES "heft: not measured: cannot be started" OR out MATCHES "\\*\\*heft")
@@ -17,11 +31,11 @@ if(DEFINED PYTHON)
   return()
 endif()
 
-# check(requests exit-code expected-output expected-errors)
+# check(requests exit-code expected-output expected-errors [flags of serve ...])
 function(check requests code out err)
   set(file ${CMAKE_CURRENT_BINARY_DIR}/check_bench_requests)
   file(WRITE ${file} "${requests}")
-  execute_process(COMMAND ${BENCH} serve lenet5 train 8 --warmup 2 INPUT_FILE ${file} OUTPUT_VARIABLE said ERROR_VARIABLE complained
+  execute_process(COMMAND ${BENCH} serve lenet5 train 8 --warmup 2 ${ARGN} INPUT_FILE ${file} OUTPUT_VARIABLE said ERROR_VARIABLE complained
                   RESULT_VARIABLE returned)
   file(REMOVE ${file})
   if(NOT returned EQUAL "${code}" OR NOT said MATCHES "^${out}$" OR NOT complained MATCHES "^${err}$")
@@ -31,3 +45,9 @@ endfunction()
 check("1\n3\n" 0 "ready\n${number} ${number}\n${number} ${number}\n" "")
 check("" 0 "ready\n" "")
 check("1\nmany\n1\n" 2 "ready\n${number} ${number}\n" "heft-bench: expected a number of steps, at least 1; got 'many'\n")
+if(ONEDNN)
+  check("1\n3\n" 0 "ready\n${number} ${number}\n${number} ${number}\n" "" --bare)
+else()
+  check("" 1 "" "heft-bench: bare_step: expected a build with oneDNN, .*" --bare)
+endif()
+check("" 2 "" "--bare: expected --device cpu; got cuda\n.*" --bare --device cuda)
