@@ -101,12 +101,17 @@ Variable batch_norm_relu(const Variable& x, const Variable& gamma, const Variabl
                          Tensor& running_variance, bool training, const Variable& residual, double momentum, double eps) {
   check<ShapeError>(!residual.defined() || residual.shape() == x.shape(), "batch_norm",
                     "expected a residual of shape {}; got {}", x.shape(), residual.defined() ? residual.shape() : Shape{});
+  const auto needed = [](const Variable& v) { return v.defined() && v.requires_grad(); };
+  const bool recorded = grad_enabled() && (needed(x) || needed(gamma) || needed(beta) || needed(residual));
   // Whoever watches sees what it consists of, and knows those operations already.
-  if (!training || x.rank() == 2 || observed()) {
+  if ((!training && recorded) || x.rank() == 2 || observed()) {
     const Variable y = batch_norm(x, gamma, beta, running_mean, running_variance, training, momentum, eps);
     return relu(residual.defined() ? y + residual : y);
   }
   check_norm(x, running_mean, running_variance, momentum, eps);
+  if (!training)
+    return batch_norm_eval_fused(x.value(), gamma.value(), beta.value(), running_mean, running_variance, eps,
+                                 residual.defined() ? residual.value() : Tensor{}, true);
   return batch_norm_train(
       "batch_norm_relu", x, gamma, beta,
       {.relu = true, .running_mean = running_mean, .running_variance = running_variance, .momentum = momentum}, eps, residual);

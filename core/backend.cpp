@@ -135,6 +135,13 @@ BatchNormResult Backend::batch_norm_fused(const Tensor& x, const Tensor& gamma, 
   return r;
 }
 
+Tensor Backend::batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                      const Tensor& variance, double eps, const Tensor& residual, bool relu) {
+  Tensor y = batch_norm_eval(x, gamma, beta, mean, variance, eps);
+  if (residual.defined()) y = y + residual;
+  return relu ? heft::unary<fn::Relu>(y) : y;
+}
+
 BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                       const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                                       bool want_residual) {

@@ -185,6 +185,9 @@ class Backend {
   // y = relu(batch_norm_train(x) + residual), as far as `fusion` asks for it.
   virtual BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                            NormFusion& fusion);
+  // y = relu(batch_norm_eval(x) + residual); the residual may be undefined, and relu says whether there is one.
+  virtual Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                                       const Tensor& variance, double eps, const Tensor& residual, bool relu);
   // y, its output, is read where there was a relu alone. The residual's gradient is the one behind the relu.
   virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                        const Tensor& mean, const Tensor& variance, double eps, bool relu,

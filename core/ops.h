@@ -132,6 +132,9 @@ BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const 
 // y = relu(batch_norm_train(x) + residual), as far as `fusion` asks for it; it has the contracts.
 BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                  const NormFusion& fusion);
+// y = relu(batch_norm_eval(x) + residual); the residual may be undefined.
+Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                             const Tensor& variance, double eps, const Tensor& residual, bool relu);
 BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                              const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                              bool want_residual);

@@ -169,13 +169,30 @@ BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Ten
   return backend.batch_norm_train(native(x, backend), gamma.contiguous(), beta.contiguous(), eps);
 }
 
-Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
-                       double eps) {
+namespace {
+
+void check_statistics(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance) {
   check_images("batch_norm", x);
   check_per_channel("batch_norm", "gamma", x, gamma);
   check_per_channel("batch_norm", "beta", x, beta);
   check_per_channel("batch_norm", "a mean", x, mean);
   check_per_channel("batch_norm", "a variance", x, variance);
+}
+
+// As the backend takes it.
+Tensor native_residual(const Tensor& residual, const Tensor& x, const Backend& backend) {
+  if (!residual.defined()) return residual;
+  check_operands("batch_norm", x, residual);
+  check<ShapeError>(residual.shape() == x.shape(), "batch_norm", "expected a residual of shape {}; got {}", x.shape(),
+                    residual.shape());
+  return native(residual, backend);
+}
+
+}  // namespace
+
+Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
+                       double eps) {
+  check_statistics(x, gamma, beta, mean, variance);
   Backend& backend = backend_for(x);
   return backend.batch_norm_eval(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
                                  variance.contiguous(), eps);
@@ -201,12 +218,7 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
   check(x.numel() / x.size(1) > 1, op, "expected more than one value per channel when training; got {}", x.shape());
   Backend& backend = backend_for(x);
   NormFusion dense = fusion;
-  if (fusion.residual.defined()) {
-    check_operands(op, x, fusion.residual);
-    check<ShapeError>(fusion.residual.shape() == x.shape(), op, "expected a residual of shape {}; got {}", x.shape(),
-                      fusion.residual.shape());
-    dense.residual = native(fusion.residual, backend);
-  }
+  dense.residual = native_residual(fusion.residual, x, backend);
   if (fusion.running_mean.defined()) dense.running_mean = fusion.running_mean.contiguous();
   if (fusion.running_variance.defined()) dense.running_variance = fusion.running_variance.contiguous();
   const BatchNormResult result =
@@ -217,6 +229,14 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
   copy_back(fusion.running_mean, dense.running_mean);
   copy_back(fusion.running_variance, dense.running_variance);
   return result;
+}
+
+Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                             const Tensor& variance, double eps, const Tensor& residual, bool relu) {
+  check_statistics(x, gamma, beta, mean, variance);
+  Backend& backend = backend_for(x);
+  return backend.batch_norm_eval_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
+                                       variance.contiguous(), eps, native_residual(residual, x, backend), relu);
 }
 
 BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,

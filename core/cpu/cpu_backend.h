@@ -44,6 +44,13 @@ class CpuBackend final : public HostBackend {
                          double eps) override;
   BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                          const Tensor& variance, double eps) override;
+  BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
+                                   NormFusion& fusion) override;
+  Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                               const Tensor& variance, double eps, const Tensor& residual, bool relu) override;
+  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
+                                               const Tensor& mean, const Tensor& variance, double eps, bool relu,
+                                               bool want_residual) override;
 };
 
 Backend& onednn_backend();
