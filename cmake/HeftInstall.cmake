@@ -1,5 +1,5 @@
 # cmake --install: the library, its public headers under include/heft, the CMake package and pkg-config's file; the program
-# where it is built. cpack -G DEB makes a Debian package of it all (the preset `package`: a shared library).
+# where it is built. HeftPackage.cmake is about packages of it all.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -43,6 +43,16 @@ endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/heft.pc.in ${PROJECT_BINARY_DIR}/heft.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/heft.pc DESTINATION ${heft_pc_dir} COMPONENT library)
 
+# Under /usr on Debian things have places and forms of their own.
+set(heft_debian OFF)
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS /etc/debian_version)
+  set(heft_debian ON)
+endif()
+set(heft_zsh_dir ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+if(heft_debian)
+  set(heft_zsh_dir ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+endif()
+
 if(TARGET heft_cli)
   install(TARGETS heft_cli COMPONENT program)
   # The program says what it takes, for the manual and for shells.
@@ -58,26 +68,15 @@ if(TARGET heft_cli)
                      COMMAND heft_cli completion zsh > ${heft_zsh}
                      COMMAND heft_cli completion fish > ${heft_fish})
   add_custom_target(heft_written ALL DEPENDS ${heft_man} ${heft_bash} ${heft_zsh} ${heft_fish})
+  if(heft_debian)
+    add_custom_command(OUTPUT ${heft_man}.gz DEPENDS ${heft_man} COMMAND gzip -9nc ${heft_man} > ${heft_man}.gz)
+    add_custom_target(heft_manual ALL DEPENDS ${heft_man}.gz)
+    add_dependencies(heft_manual heft_written)
+    string(APPEND heft_man .gz)
+  endif()
   install(FILES ${heft_man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
   install(FILES ${heft_bash} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
-  install(FILES ${heft_zsh} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT program)
+  install(FILES ${heft_zsh} DESTINATION ${heft_zsh_dir} COMPONENT program)
   install(FILES ${heft_fish} DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT program)
 endif()
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/heft RENAME copyright COMPONENT library)
-
-set(CPACK_PACKAGE_NAME heft)
-set(CPACK_PACKAGE_VENDOR "the heft authors")
-set(CPACK_PACKAGE_CONTACT "the heft authors <heft@example.invalid>")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
-set(CPACK_STRIP_FILES ON)
-set(CPACK_GENERATOR DEB TGZ)
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
-set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
-set(CPACK_DEBIAN_PACKAGE_SECTION science)
-set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# What the installed CMake package finds when a program is built on a static library.
-if(NOT BUILD_SHARED_LIBS)
-  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libfmt-dev, zlib1g-dev, libdnnl-dev")
-endif()
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "dataset-fashion-mnist")
-include(CPack)
+include(HeftPackage)

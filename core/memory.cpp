@@ -3,8 +3,9 @@
 #include <cstdlib>
 
 #include "core/caching_allocator.h"
+#include "core/sanitizer.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if HEFT_ASAN
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))

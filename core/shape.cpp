@@ -1,6 +1,6 @@
 #include "core/shape.h"
 
-#include <limits>
+#include <algorithm>
 #include <ostream>
 
 #include "core/check.h"
@@ -9,11 +9,13 @@ namespace heft {
 
 Shape::Shape(std::span<const std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
   check<ShapeError>(extents.size() <= kMaxRank, "shape", "expected at most {} axes; got {}", kMaxRank, extents.size());
+  std::int64_t reach = 1;  // elements, an axis of none counted as one: strides are products of the others
   for (std::size_t i = 0; i < extents.size(); ++i) {
     check<ShapeError>(extents[i] >= 0, "shape", "expected extents of at least 0; got {} at axis {}", extents[i], i);
     extents_[i] = extents[i];
-    check<ShapeError>(!__builtin_mul_overflow(numel_, extents[i], &numel_), "shape",
-                      "expected fewer than 2^63 elements; got {}", *this);
+    check<ShapeError>(!__builtin_mul_overflow(reach, std::max<std::int64_t>(extents[i], 1), &reach), "shape",
+                      "expected fewer than 2^63 elements, axes of none aside; got {}", *this);
+    numel_ *= extents[i];
   }
 }
 

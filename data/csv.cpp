@@ -4,6 +4,10 @@
 
 namespace heft::data {
 
+namespace {
+constexpr std::size_t kMostFields = 1024;  // an empty one takes a byte of text and 32 of memory
+}
+
 void parse_csv(const char* op, std::string_view text, const std::string& name,
                const std::function<void(std::size_t line, const std::vector<std::string>& fields)>& row) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
@@ -34,6 +38,7 @@ void parse_csv(const char* op, std::string_view text, const std::string& name,
         fields.back() += text[i];
       }
     } else if (c == ',') {
+      check<DataError>(fields.size() < kMostFields, op, "expected at most {} fields; {}:{} has more", kMostFields, name, line);
       fields.emplace_back();
       quoted = false;
     } else if (c == '\n' || (c == '\r' && i + 1 < text.size() && text[i + 1] == '\n')) {

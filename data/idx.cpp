@@ -31,12 +31,8 @@ Tensor read_idx(const std::filesystem::path& path) {
                    "expected magic number 0x00000801 to 0x00000804 (unsigned bytes, 1 to 4 axes); {} starts with {:#010x}",
                    source.name(), magic);
   std::vector<std::int64_t> extents;
-  std::optional<std::uint64_t> bytes = 1;
-  for (std::uint32_t axis = 0; axis < rank; ++axis) {
-    const std::uint32_t extent = read_u32(source);
-    extents.push_back(extent);
-    if (bytes) bytes = checked_mul(*bytes, extent);
-  }
+  for (std::uint32_t axis = 0; axis < rank; ++axis) extents.push_back(read_u32(source));
+  const std::optional<std::uint64_t> bytes = checked_bytes(extents, 1);
   check<DataError>(bytes && *bytes <= kMaxBytes, kOp, "expected at most {} bytes of data; the header of {} claims ({})",
                    kMaxBytes, source.name(), fmt::join(extents, ", "));
   const std::uint64_t present = source.remaining(*bytes + 1);

@@ -155,11 +155,9 @@ Tensor read_npy(const std::filesystem::path& path) {
                    "expected C order; {} is in Fortran order (write it with numpy.ascontiguousarray)", source.name());
   check<DataError>(header.shape->size() <= Shape::kMaxRank, source.op(), "expected at most {} axes; {} has {}", Shape::kMaxRank,
                    source.name(), header.shape->size());
-  std::optional<std::uint64_t> bytes = size_of(*dtype);
-  for (const std::int64_t extent : *header.shape)
-    if (bytes) bytes = checked_mul(*bytes, static_cast<std::uint64_t>(extent));
-  check<DataError>(bytes && *bytes <= static_cast<std::uint64_t>(INT64_MAX) - 1, source.op(),
-                   "expected a size below 2^63 bytes; {} claims shape ({})", source.name(), fmt::join(*header.shape, ", "));
+  const std::optional<std::uint64_t> bytes = checked_bytes(*header.shape, size_of(*dtype));
+  check<DataError>(bytes.has_value(), source.op(), "expected a size below 2^63 bytes; {} claims shape ({})", source.name(),
+                   fmt::join(*header.shape, ", "));
   const std::uint64_t present = source.remaining(*bytes + 1);
   check<DataError>(present == *bytes, source.op(), "expected {} bytes after the header, shape ({}); {} holds {}", *bytes,
                    fmt::join(*header.shape, ", "), source.name(),

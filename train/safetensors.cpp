@@ -28,7 +28,6 @@ using Extent = std::uint64_t;
 constexpr const char* kRead = "read_safetensors";
 constexpr const char* kWrite = "write_safetensors";
 constexpr const char* kMetadata = "__metadata__";
-constexpr int kMaxDepth = 3;  // the header, a tensor's entry, its shape
 constexpr Extent kMaxExtent = Extent{1} << 40;
 
 struct NamedDType {
@@ -68,27 +67,76 @@ std::string quoted(const std::string& name) {
   return text + (name.size() > 80 ? "...'" : "'");
 }
 
+// Looks at a header before it becomes values, which take many times its bytes, and refuses what none has: names that come
+// twice, long lists, and depth. Not by Json::parse's callback, with which the time to parse grows with the square of the names.
+class HeaderWatch : public nlohmann::json_sax<Json> {
+ public:
+  explicit HeaderWatch(const std::string& path) : path_(path) {}
+
+  bool null() override { return value(); }
+  bool boolean(bool) override { return value(); }
+  bool number_integer(std::int64_t) override { return value(); }
+  bool number_unsigned(std::uint64_t) override { return value(); }
+  bool number_float(double, const std::string&) override { return value(); }
+  bool string(std::string&) override { return value(); }
+  bool binary(Json::binary_t&) override { return value(); }
+  bool start_object(std::size_t) override {
+    keys_.emplace_back();
+    return check_depth(keys_.size() <= kMaxObjects && !in_list_);
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    check_depth(keys_.size() == kMaxObjects && !in_list_);
+    in_list_ = true;
+    values_ = 0;
+    return true;
+  }
+  bool end_array() override {
+    in_list_ = false;
+    return true;
+  }
+  bool key(std::string& name) override {
+    name_ = name;
+    check<DataError>(keys_.back().insert(name_).second, kRead, "expected every name once in the header of {}; {} comes twice",
+                     path_, last_name());
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    fail<DataError>(kRead, "expected a JSON header in {}; the parser says: {}", path_, error.what());
+  }
+
+ private:
+  static constexpr std::size_t kMaxObjects = 2;  // the header and a tensor's entry, in which lists may be
+  static constexpr std::size_t kMaxValues = 2 * Shape::kMaxRank;
+
+  std::string last_name() const { return quoted(name_); }
+  bool check_depth(bool good) const {
+    check<DataError>(good, kRead, "expected objects of objects of lists in the header of {}; {} is more levels deep or fewer",
+                     path_, last_name());
+    return true;
+  }
+  bool value() {
+    check<DataError>(!in_list_ || ++values_ <= kMaxValues, kRead,
+                     "expected lists of at most {} values in the header of {}; {} is longer", kMaxValues, path_, last_name());
+    return true;
+  }
+
+  const std::string& path_;
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+  std::string name_;                         // the last
+  std::size_t values_ = 0;
+  bool in_list_ = false;
+};
+
 Json parse_header(const std::string& path, const std::string& text) {
   check<DataError>(text.starts_with('{'), kRead, "expected {} to hold a JSON object after its first 8 bytes; it does not",
                    path);
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    check<DataError>(depth <= kMaxDepth, kRead, "expected a header at most {} levels deep in {}; it is deeper", kMaxDepth,
-                     path);
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const std::string key = parsed.get<std::string>();
-      check<DataError>(keys.back().insert(key).second, kRead, "expected every name once in the header of {}; {} comes twice",
-                       path, quoted(key));
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, watch);
-  } catch (const Json::exception& error) {
-    fail<DataError>(kRead, "expected a JSON header in {}; the parser says: {}", path, error.what());
-  }
+  HeaderWatch watch(path);
+  Json::sax_parse(text, &watch);
+  return Json::parse(text);
 }
 
 std::vector<Extent> integers(const std::string& path, const std::string& name, const Json& entry, const char* key) {
@@ -164,6 +212,8 @@ std::map<std::string, std::string> read_metadata(const std::string& path, const 
   if (!header.contains(kMetadata)) return metadata;
   const Json& json = header[kMetadata];
   check<DataError>(json.is_object(), kRead, "expected __metadata__ of {} to be an object; it is not", path);
+  check<DataError>(json.size() <= kMaxTensors, kRead, "expected at most {} entries of __metadata__ in {}; there are {}",
+                   kMaxTensors, path, json.size());
   for (const auto& item : json.items()) {
     check<DataError>(item.value().is_string(), kRead, "{}: expected metadata {} to be a string; it is not", path,
                      quoted(item.key()));
@@ -205,8 +255,9 @@ std::vector<std::uint32_t> read_checksum(const std::string& path, std::string te
 void check_writable(const SafeTensors& contents) {
   check<ValueError>(contents.metadata.count(kChecksum) == 0, kWrite, "expected metadata without {}, which is the file's own",
                     kChecksum);
-  check<ValueError>(contents.tensors.size() <= kMaxTensors, kWrite, "expected at most {} tensors; got {}", kMaxTensors,
-                    contents.tensors.size());
+  check<ValueError>(contents.tensors.size() <= kMaxTensors && contents.metadata.size() < kMaxTensors, kWrite,
+                    "expected at most {} tensors and fewer entries of metadata; got {} and {}", kMaxTensors,
+                    contents.tensors.size(), contents.metadata.size());
   for (const auto& [name, tensor] : contents.tensors) {
     check<ValueError>(name != kMetadata && name.size() <= kMaxNameBytes && name.find('\0') == std::string::npos, kWrite,
                       "expected a name other than {}, of at most {} bytes without NUL; got {}", kMetadata, kMaxNameBytes,

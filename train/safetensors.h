@@ -25,7 +25,7 @@ inline constexpr const char* kChecksum = "heft.crc32";
 
 // What a file may ask of the reader, beyond the format's own rules.
 inline constexpr std::size_t kMaxHeaderBytes = std::size_t{1} << 20;
-inline constexpr std::size_t kMaxTensors = 65536;
+inline constexpr std::size_t kMaxTensors = 65536;  // and entries of metadata
 inline constexpr std::size_t kMaxNameBytes = 512;
 
 // Atomically (train/atomic_file.h): on any failure the old file stays. Tensors on a device are brought to the CPU.
@@ -35,9 +35,9 @@ void write_safetensors(const std::string& path, const SafeTensors& contents);
 
 // Every claim of the header is checked against the file's real size before memory for a value is allocated. Throws
 // DataError, naming the file and the tensor, for: a header over 1 MiB or beyond the end of the file, text that is not JSON,
-// is nested too deeply or repeats a key; a dtype heft does not hold, more than 8 axes, a shape whose bytes are not what its
-// offsets span; values that overlap, leave a hole, or do not end where the file ends; a bool that is neither 0 nor 1; a
-// checksum that does not hold.
+// is nested otherwise than a header or repeats a key; a dtype heft does not hold, more than 8 axes, a shape whose bytes are not
+// what its offsets span; values that overlap, leave a hole, or do not end where the file ends; a bool that is neither 0 nor 1;
+// a checksum that does not hold.
 SafeTensors read_safetensors(const std::string& path);
 
 }  // namespace heft::train

@@ -45,6 +45,8 @@ TEST_CASE("csv: what does not match is named with its line", "[data][csv]") {
   CHECK(contains(refusal("\"a\"b\n"), "after a quotation mark; a.csv:1 has 'b'"));
   CHECK(contains(refusal("\"a\"\"b\"\"\n"), "a.csv:1 opens one"));
   CHECK(contains(refusal("\"a\" \"b\"\n"), "a.csv:1 has ' '"));
+  CHECK(rows(std::string(1023, ',')).size() == 1);
+  CHECK(refusal("a\n" + std::string(1024, ',')) == "[list] expected at most 1024 fields; a.csv:2 has more");
   CHECK(contains(refusal(std::string("a\nb\0", 4)), "a.csv:2 has a zero byte"));
   CHECK(contains(refusal(std::string("\"b\0\"", 4)), "a.csv:1 has a zero byte"));
 }

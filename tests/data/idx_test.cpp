@@ -66,7 +66,8 @@ TEST_CASE("idx: a plain file that is not what it says is refused before anything
   refuses(idx_bytes({60000, 4000, 4000}, std::string(4096, 'x')), "expected at most 4294967296 bytes");
   refuses(idx_bytes({60000, 200, 200}, std::string(4096, 'x')), "holds only 4096");
   refuses(idx_bytes({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, "x"), "expected at most 4294967296 bytes");
-  refuses(idx_bytes({0x80000000, 0x80000000, 4}, ""), "expected at most 4294967296 bytes");  // 2^64: wraps to 0
+  refuses(idx_bytes({0x80000000, 0x80000000, 4}, ""), "expected at most 4294967296 bytes");     // 2^64: wraps to 0
+  refuses(idx_bytes({0, 0xffffffff, 0xffffffff, 2}, ""), "expected at most 4294967296 bytes");  // nothing, by strides too long
 }
 
 TEST_CASE("idx: a gzip file that is not what it says is refused before anything is allocated", "[data][idx]") {

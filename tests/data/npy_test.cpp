@@ -127,6 +127,7 @@ TEST_CASE("npy: a file that is not what it says is refused before anything is al
   refuses(with("'<f4'", "False", "(-4,)"), "an extent");
   refuses(with("'<f4'", "False", "(99999999999999999999,)"), "an extent");
   refuses(with("'<f8'", "False", "(4611686018427387904, 4)"), "below 2^63");
+  refuses(with("'<f8'", "False", "(0, 4611686018427387904, 4)"), "below 2^63");  // nothing, by strides too long
   refuses(with("'<f4'", "False", "(1, 1, 1, 1, 1, 1, 1, 1, 4)"), "at most 8 axes");
   refuses(with("'<f4'", "False", "4"), "expected ( in the header");
   refuses(npy("{'descr': '<f4', 'shape': (4,)}", kFour), "the keys");

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   static const std::string folder = folder_of(file.holding(bytes, 0));
   if (count == 0) return 0;
   file.holding(bytes + 1, count - 1);
-  return heft::test::refuse_or_read([&] {
+  return heft::test::refuse_or_read(count - 1, [&](auto&) {
     const auto set = heft::data::cifar({.train = false, .dir = folder, .classes = bytes[0] % 2 ? 100 : 10});
     if (set->size() > 0) set->get(set->size() - 1);
   });

@@ -4,7 +4,7 @@
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   using namespace heft;
-  return test::refuse_or_read([&] {
+  return test::refuse_or_read(count, [&](auto&) {
     train::Recipe recipe, again;
     cli::set_fields(cli::parse_config(std::string(bytes, bytes + count), "fuzz.toml").recipe, recipe);
     recipe = train::resolved(recipe);

@@ -7,5 +7,6 @@
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   const std::string_view text(reinterpret_cast<const char*>(bytes), count);
-  return heft::test::refuse_or_read([&] { heft::data::parse_csv("fuzz", text, "fuzz", [](auto, const auto&) {}); });
+  return heft::test::refuse_or_read(count,
+                                    [&](auto&) { heft::data::parse_csv("fuzz", text, "fuzz", [](auto, const auto&) {}); });
 }

@@ -26,5 +26,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
 
   packed[at % packed.size()] ^= flip;
   packed.resize(packed.size() - cut % packed.size());
-  return heft::test::refuse_or_read([&] { heft::data::read_idx(file.holding(packed.data(), packed.size())); });
+  return heft::test::refuse_or_read(packed.size(), [&](auto& payload) {
+    payload = heft::test::bytes_of(heft::data::read_idx(file.holding(packed.data(), packed.size())));
+  });
 }

@@ -5,5 +5,5 @@
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   static heft::test::MemoryFile file;
-  return heft::test::refuse_or_read([&] { heft::train::read_safetensors(file.holding(bytes, count)); });
+  return heft::test::refuse_or_read(count, [&](auto&) { heft::train::read_safetensors(file.holding(bytes, count)); });
 }

@@ -4,5 +4,5 @@
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   static heft::test::MemoryFile file;
-  return heft::test::refuse_or_read([&] { heft::cli::read_study(file.holding(bytes, count)); });
+  return heft::test::refuse_or_read(count, [&](auto&) { heft::cli::read_study(file.holding(bytes, count)); });
 }
