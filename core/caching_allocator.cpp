@@ -29,7 +29,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
     it->second.pop_back();
     stats_.bytes_cached -= size;
   } else {
-    ++stats_.system_allocations;
+    if (keeps(size)) ++stats_.system_allocations;
     block = obtain(size);
     if (!block) {
       drop(free_);
@@ -51,8 +51,9 @@ void CachingAllocator::release(void* block, std::size_t bytes) noexcept {
   const std::size_t size = block_size(bytes);
   const std::lock_guard lock(mutex_);
   taken_back(block, size);
-  free_for_release(block)[size].push_back(block);
   stats_.bytes_in_use -= size;
+  if (!keeps(size)) return give_back(block, size);
+  free_for_release(block)[size].push_back(block);
   stats_.bytes_cached += size;
 }
 

@@ -21,6 +21,8 @@ class CachingAllocator : public Allocator {
   // From the system, or nullptr where it has no more.
   virtual void* obtain(std::size_t bytes) = 0;
   virtual void give_back(void* block, std::size_t bytes) noexcept = 0;
+  // Whether free blocks of this size are kept by size; others go straight back.
+  virtual bool keeps(std::size_t) const { return true; }
   // Of a message: what could not be allocated, and of what.
   virtual const char* system() const = 0;
   // A block goes to a tensor, of which `bytes` are its own, or comes back.

@@ -1,7 +1,9 @@
 #include "core/memory.h"
 
+#include <cstdint>
 #include <cstdlib>
 
+#include "core/arena.h"
 #include "core/caching_allocator.h"
 #include "core/sanitizer.h"
 
@@ -17,20 +19,44 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 
+// Large blocks come from an arena, but for AddressSanitizer, which sees more where each is on its own.
+constexpr std::size_t kLarge = HEFT_ASAN ? SIZE_MAX : 1 << 20;
+
 class HostAllocator final : public CachingAllocator {
+ public:
+  MemoryStats stats() const override {
+    MemoryStats stats = CachingAllocator::stats();
+    const std::lock_guard lock(mutex_);
+    stats.bytes_cached += arena_.free_bytes();
+    return stats;
+  }
+  void empty_cache() override {
+    CachingAllocator::empty_cache();
+    const std::lock_guard lock(mutex_);
+    arena_.trim();
+  }
+
  protected:
+  bool keeps(std::size_t bytes) const override { return bytes < kLarge; }
   void* obtain(std::size_t bytes) override {
-    void* block = std::aligned_alloc(kAlignment, bytes);
+    bool grew = true;
+    void* block = keeps(bytes) ? nullptr : arena_.allocate(bytes, grew);
+    if (!keeps(bytes) && grew) ++stats_.system_allocations;
+    if (!block) block = std::aligned_alloc(kAlignment, bytes);
     if (block) ASAN_POISON_MEMORY_REGION(block, bytes);
     return block;
   }
   void give_back(void* block, std::size_t bytes) noexcept override {
     ASAN_UNPOISON_MEMORY_REGION(block, bytes);
-    std::free(block);
+    if (arena_.owns(block)) arena_.release(block, bytes);
+    else std::free(block);
   }
   const char* system() const override { return "the system"; }
   void handed_out(void* block, std::size_t bytes) noexcept override { ASAN_UNPOISON_MEMORY_REGION(block, bytes); }
   void taken_back(void* block, std::size_t bytes) noexcept override { ASAN_POISON_MEMORY_REGION(block, bytes); }
+
+ private:
+  Arena arena_;
 };
 
 }  // namespace

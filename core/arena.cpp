@@ -1,0 +1,91 @@
+#include "core/arena.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+
+namespace heft {
+namespace {
+
+constexpr std::size_t kPage = 4096, kHugePage = 2 << 20;
+
+std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+}  // namespace
+
+Arena::~Arena() {
+  if (begin_) munmap(begin_, static_cast<std::size_t>(end_ - begin_));
+}
+
+void* Arena::allocate(std::size_t bytes, bool& grew) {
+  grew = false;
+  if (bytes > SIZE_MAX - kPage) return nullptr;
+  const std::size_t size = pages(bytes);
+  if (const auto found = by_size_.lower_bound({size, nullptr}); found != by_size_.end()) {
+    const auto [available, block] = *found;
+    take(by_address_.find(block));
+    if (available > size) add(block + size, available - size);
+    return block;
+  }
+  if (!begin_ && !refused_) {
+    // As many addresses as there is memory; pages come when they are first written.
+    const auto range = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    void* mapped = mmap(nullptr, range, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    refused_ = mapped == MAP_FAILED;
+    if (!refused_) {
+      begin_ = static_cast<char*>(mapped);
+      end_ = begin_ + range;
+      top_ = begin_ + (kHugePage - reinterpret_cast<std::uintptr_t>(begin_) % kHugePage) % kHugePage;
+      madvise(top_, static_cast<std::size_t>(end_ - top_), MADV_HUGEPAGE);  // fewer misses of the TLB; no harm if refused
+    }
+  }
+  // The last block, if it is free, grows.
+  char* block = top_;
+  if (!by_address_.empty())
+    if (const auto last = std::prev(by_address_.end()); last->first + last->second == top_) block = last->first;
+  if (!begin_ || static_cast<std::size_t>(end_ - block) < size) return nullptr;
+  if (block != top_) take(by_address_.find(block));
+  top_ = block + size;
+  grew = true;
+  return block;
+}
+
+void Arena::release(void* block, std::size_t bytes) { add(static_cast<char*>(block), pages(bytes)); }
+
+void Arena::trim() {
+  for (const auto& [block, bytes] : by_address_) madvise(block, bytes, MADV_DONTNEED);
+  trimmed_ = free_bytes_;
+}
+
+void Arena::add(char* begin, std::size_t bytes) {
+  free_bytes_ += bytes;
+  const auto next = by_address_.lower_bound(begin);
+  if (next != by_address_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == begin) {
+      begin = before->first;
+      bytes += before->second;
+      by_size_.erase({before->second, before->first});
+      by_address_.erase(before);
+    }
+  }
+  if (next != by_address_.end() && begin + bytes == next->first) {
+    bytes += next->second;
+    by_size_.erase({next->second, next->first});
+    by_address_.erase(next);
+  }
+  by_address_[begin] = bytes;
+  by_size_.insert({bytes, begin});
+}
+
+void Arena::take(std::map<char*, std::size_t>::iterator block) {
+  free_bytes_ -= block->second;
+  trimmed_ -= std::min(trimmed_, block->second);
+  by_size_.erase({block->second, block->first});
+  by_address_.erase(block);
+}
+
+}  // namespace heft
