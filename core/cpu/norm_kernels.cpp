@@ -277,21 +277,31 @@ double inverse_deviation(float variance, double eps) { return 1 / std::sqrt(stat
 
 namespace {
 
-// Channels that lie side by side; 0: another layout.
-std::int64_t block_of(const Tensor& x) {
+// (N, C, H, W) in memory: `images` times (channels / block, `pixels`, block). Where it is images that lie side by side, all of
+// a block are one image of so many times the pixels.
+struct Form {
+  std::int64_t images, pixels, block;
+};
+
+std::optional<Form> form_of(const Tensor& x) {
   const Shape& s = x.shape();
-  if (!x.is_opaque()) return s[2] * s[3] == 1 ? s[1] : 1;
+  const std::int64_t plane = s[2] * s[3];
+  if (!x.is_opaque()) return Form{s[0], plane, plane == 1 ? s[1] : 1};
   const onednn::Desc& desc = onednn::desc_of(x.layout());
-  if (!onednn::is_blocked(desc)) return 0;
-  const onednn::Dims dims = onednn::dims_of(desc), padded = onednn::padded_dims_of(desc), strides = onednn::strides_of(desc),
-                     blocks = onednn::inner_blocks_of(desc), axes = onednn::inner_axes_of(desc);
-  if (dims != onednn::dims_of(s) || blocks.size() > 1 || (blocks.size() == 1 && axes[0] != 1)) return 0;
+  if (!onednn::is_blocked(desc) || onednn::dims_of(desc) != onednn::dims_of(s)) return std::nullopt;
+  const onednn::Dims blocks = onednn::inner_blocks_of(desc), axes = onednn::inner_axes_of(desc),
+                     strides = onednn::strides_of(desc);
+  const std::size_t axis = axes.empty() ? 1 : static_cast<std::size_t>(axes[0]);
+  if (blocks.size() > 1 || axis > 1) return std::nullopt;
   const std::int64_t block = blocks.empty() ? s[1] : blocks[0];
-  const onednn::Dims outer = {s[0], padded[1] / block, s[2], s[3]},
-                     dense = {padded[1] * s[2] * s[3], block * s[2] * s[3], s[3] * block, block};
-  for (std::size_t i = 0; i < 4; ++i)
-    if ((i != 1 && padded[i] != dims[i]) || (outer[i] != 1 && strides[i] != dense[i])) return 0;
-  return block;
+  onednn::Dims outer = onednn::padded_dims_of(desc);
+  for (const int i : {0, 2, 3})
+    if (outer[static_cast<std::size_t>(i)] != s[i]) return std::nullopt;
+  outer[axis] /= block;
+  std::int64_t stride = block;
+  for (std::size_t i = 4; i-- > 0; stride *= outer[i])
+    if (outer[i] != 1 && strides[i] != stride) return std::nullopt;
+  return axis == 0 ? Form{outer[0], plane * block, 1} : Form{s[0], plane, block};
 }
 
 std::int64_t width() {
@@ -302,12 +312,12 @@ std::int64_t width() {
 }  // namespace
 
 std::optional<Walk> walk_of(const Tensor& x) {
-  const Shape& s = x.shape();
+  std::optional<Form> form = form_of(x);
+  if (!form) return std::nullopt;
   Walk w;
-  w.images = s[0], w.channels = s[1], w.pixels = s[2] * s[3];
+  w.images = form->images, w.pixels = form->pixels, w.channels = x.shape()[1], w.block = form->block;
   w.width = width();
-  w.block = block_of(x);
-  if (w.block == 0 || (w.block % w.width != 0 && w.width % w.block != 0)) {
+  if (w.block % w.width != 0 && w.width % w.block != 0) {
     if (x.is_opaque()) return std::nullopt;
     w.block = 1;
   }

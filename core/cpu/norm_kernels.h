@@ -14,7 +14,7 @@ namespace heft::norm {
 // How images lie in memory, as vectors of W floats: `groups` of channels, each of which has in every image `vectors` vectors,
 // `step` floats apart, and perhaps part of another. Lane i of a group's vectors belongs to its channel i % period.
 struct Walk {
-  std::int64_t images = 0, channels = 0, pixels = 0;
+  std::int64_t images = 0, channels = 0, pixels = 0;  // images that lie side by side count as one
   std::int64_t block = 0;  // channels side by side: 1 row-major, 8 or 16 in a blocked format, all of them channels-last
   std::int64_t width = 0;  // W
   std::int64_t period = 0, groups = 0;

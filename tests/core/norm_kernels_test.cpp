@@ -73,15 +73,15 @@ Case in_layout(Case c, Tag tag, bool mixed) {
   return c;
 }
 
-constexpr Tag kTags[] = {Tag::abcd, Tag::aBcd16b, Tag::aBcd8b, Tag::aBcd4b, Tag::acdb};
+constexpr Tag kTags[] = {Tag::abcd, Tag::aBcd16b, Tag::aBcd8b, Tag::aBcd4b, Tag::acdb, Tag::Abcd16a};
 
 }  // namespace
 
 TEST_CASE("norm: every layout, with and without ReLU and residual, is the reference's composition", "[cpu][batch_norm][simd]") {
   int known = 0;
-  for (const Shape& shape :
-       {Shape{4, 16, 8, 8}, Shape{3, 6, 5, 7}, Shape{8, 20, 3, 3}, Shape{1, 32, 5, 5}, Shape{1, 1, 1, 2}, Shape{16, 3, 1, 1},
-        Shape{40, 48, 1, 1}, Shape{2, 33, 1, 3}, Shape{130, 16, 3, 1}, Shape{2, 3, 40, 53}, Shape{3, 16, 17, 33}})
+  for (const Shape& shape : {Shape{4, 16, 8, 8}, Shape{3, 6, 5, 7}, Shape{8, 20, 3, 3}, Shape{1, 32, 5, 5}, Shape{1, 1, 1, 2},
+                             Shape{16, 3, 1, 1}, Shape{40, 48, 1, 1}, Shape{2, 33, 1, 3}, Shape{130, 16, 3, 1},
+                             Shape{32, 6, 5, 7}, Shape{2, 3, 40, 53}, Shape{3, 16, 17, 33}})
     for (const bool relu : {false, true})
       for (const bool with_residual : {false, true}) {
         Case dense(shape, with_residual);
@@ -152,8 +152,9 @@ TEST_CASE("norm: a mean of 10,000 deviations and more, and images that differ fr
     dense.x.slice(1, 4, 5).slice(0, 6, 12).fill_(-3);  // half of the images far from the others
     dense.x.slice(1, 5, 6).slice(2, 0, 1).fill_(0);    // a border
     dense.residual = Tensor{}, dense.relu = false;
+    if (!norm::walk_of(laid_out(dense.x, tag))) continue;
     const std::vector<Tensor> want = dense.run(plain()), got = in_layout(dense, tag, false).run(ours(), want[0]);
-    for (const std::size_t i : {1U, 2U, 3U, 4U}) check_close(got[i] / want[i], Tensor::ones({16}), 2e-6);
+    for (const std::size_t i : {1U, 2U, 3U, 4U}) check_close((got[i] + 1e-9) / (want[i] + 1e-9), Tensor::ones({16}), 2e-6);
     // Where x has few digits of its deviation left, so have its gradients; that of beta has none of x.
     check_close(got[0], want[0], 1e-3);
     check_close(got[8], want[8], 1e-3);
