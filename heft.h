@@ -14,6 +14,7 @@
 #include "autograd/trace.h"
 #include "autograd/variable.h"
 #include "core/backend.h"
+#include "core/core_sharing.h"
 #include "core/device.h"
 #include "core/dtype.h"
 #include "core/error.h"

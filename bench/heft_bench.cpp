@@ -218,6 +218,7 @@ Example: printf '10\n10\n' | heft-bench serve lenet5 train 128)";
 }  // namespace
 
 int main(int argc, char** argv) {
+  const CoreSharing sharing;  // as in the heft program
   CLI::App app("heft-bench: heft's steps on request, for bench/compare.py to time beside others", "heft-bench");
   app.require_subcommand(1);
   app.footer("Exit codes: 0 success, 1 the step failed, 2 wrong argument or request, or a device that is not there.");

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "core/core_sharing.h"
 #include "core/error.h"
 #include "core/version.h"
 
@@ -18,6 +19,7 @@ int complain(const std::exception& error, int exit_code) {
 
 int main(int argc, char** argv) {
   using namespace heft::cli;
+  const heft::CoreSharing sharing;
   CLI::App app("heft: small networks on imbalanced or partly mislabelled images, with distributionally robust optimizers",
                "heft");
   app.set_version_flag("--version", "heft " HEFT_VERSION);
