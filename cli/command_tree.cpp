@@ -15,6 +15,19 @@ std::vector<std::string> choices_of(const std::string& type) {
   return choices;
 }
 
+// "Network: mlp, lenet5": so the help says which names a recipe knows.
+std::vector<std::string> names_in(const std::string& help) {
+  const std::size_t colon = help.rfind(": ");
+  if (colon == std::string::npos || help.find(", ", colon) == std::string::npos) return {};
+  std::vector<std::string> names;
+  for (std::size_t begin = colon + 2, end = 0; end != std::string::npos; begin = end + 2) {
+    end = help.find(", ", begin);
+    names.push_back(help.substr(begin, end - begin));
+    if (names.back().find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") != std::string::npos) return {};
+  }
+  return names;
+}
+
 FlagInfo flag_of(const CLI::Option& option) {
   FlagInfo flag;
   for (const std::string& name : option.get_snames()) flag.names.push_back("-" + name);
@@ -25,6 +38,7 @@ FlagInfo flag_of(const CLI::Option& option) {
   if (option.get_items_expected_max() > 0) {
     flag.value = type.substr(0, type.find(':'));
     flag.choices = choices_of(type);
+    if (flag.choices.empty()) flag.choices = names_in(option.get_description());
     if (flag.value.empty()) flag.value = "VALUE";
   }
   flag.optional_value = !flag.value.empty() && option.get_items_expected_min() == 0;

@@ -10,8 +10,8 @@ namespace heft::cli {
 struct FlagInfo {
   std::vector<std::string> names;    // "-q", "--quiet"; of an argument without a dash: its name
   std::string value;                 // "INT"; empty: it takes none
-  std::vector<std::string> choices;  // that the value is one of; empty: any, a file perhaps
-  std::string help, preset;          // the value that it has by itself; empty: none
+  std::vector<std::string> choices;  // as its type or its help lists them; empty: any, a file perhaps
+  std::string help, preset;          // preset: the value that it has by itself; empty: none
   bool argument = false, required = false, optional_value = false, several_values = false;
 };
 

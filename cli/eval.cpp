@@ -1,15 +1,18 @@
 // heft eval: what a trained model gets right on a data set.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "cli/commands.h"
+#include "cli/config_file.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/recipe_flags.h"
 #include "cli/run.h"
+#include "cli/skipped.h"
 #include "core/check.h"
 #include "train/evaluate.h"
 #include "train/recipe.h"
@@ -26,10 +29,11 @@ struct Flags {
 
 constexpr const char* kExamples = R"(Examples:
   heft eval runs/latest
-      on the test set of Fashion-MNIST
+      on the test set of the run's data
+  heft eval runs/photos --data other_images --split train
   heft eval model.safetensors --data cifar10 --data-dir ~/cifar-10-batches-bin --json
 
-Images are normalised as those the model was trained on, whatever the data set here.)";
+Images are brought to the size and the channels that the model takes, and normalised as those it was trained on.)";
 
 void check_fits(const train::ModelInfo& info, const data::Dataset& dataset, const std::string& path) {
   const models::MakeOptions& o = info.options;
@@ -74,11 +78,27 @@ void print(const std::vector<std::string>& names, const train::Evaluation& e) {
                              percent(e.per_class_accuracy[c]));
 }
 
-int run(const Flags& flags) {
+// A run knows its data; flags outdo it.
+void take_data_of_run(const std::string& folder, CLI::App& command, train::Recipe& recipe) {
+  const std::string config = (std::filesystem::path(folder) / "config.toml").string();
+  if (command.get_option("--data")->count() > 0 || !std::filesystem::exists(config)) return;
+  train::Recipe of_run;
+  set_fields(read_config(config).recipe, of_run);
+  recipe.data = of_run.data;
+  for (CLI::Option* option : command.get_options())
+    if (option->count() > 0) option->run_callback();
+}
+
+int run(Flags& flags, CLI::App& command) {
   const std::string path = model_path(flags.model);
   const train::ModelFile file = train::load_model_file(path);
-  const train::DataSets sets = train::load_datasets(flags.recipe.data);
-  const data::DatasetPtr& dataset = flags.split == "test" ? sets.test : sets.train;
+  if (path != flags.model) take_data_of_run(flags.model, command, flags.recipe);
+  train::DataRecipe& data = flags.recipe.data;
+  data.image_size = file.info.options.image_size;
+  data.channels = file.info.options.channels;
+  const auto [dataset, skipped] =
+      train::load_part(data, flags.split == "test" ? train::Part::test : train::Part::train, file.info.class_names);
+  print_skipped(skipped);
   check_fits(file.info, *dataset, path);
   const ModulePtr net = with_scaled_logits(file);
   net->to(flags.recipe.device);
@@ -95,12 +115,17 @@ void add_eval(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("eval", "Accuracy of a trained model, by class, and its calibration");
   const auto flags = std::make_shared<Flags>();
   command->add_option("model", flags->model, "A model file of heft train, or the folder of a run")->required();
-  command->add_option("--data", flags->recipe.data.data, "As in heft train --data")->capture_default_str();
-  command->add_option("--split", flags->split, "test or train")->check(CLI::IsMember({"test", "train"}))->capture_default_str();
+  command->add_option("--data", flags->recipe.data.data, "As in heft train --data [that of the run]");
+  command->add_option("--broken", flags->recipe.data.broken, "Files that are no images: error, or skip [as in the run]");
+  command->add_option("--test-split", flags->recipe.data.test_share,
+                      "Share held out as the test set where there is neither test/ nor val/ [as in the run]");
+  command->add_option("--split", flags->split, "test, or train: before imbalance, noise and what is held out")
+      ->check(CLI::IsMember({"test", "train"}))
+      ->capture_default_str();
   add_json_flag(*command, flags->json, "One JSON object on stdout, with the confusion matrix");
   add_machine_flags(*command, flags->recipe);
   command->footer(kExamples);
-  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+  command->callback([flags, command, &exit_code] { exit_code = run(*flags, *command); });
 }
 
 }  // namespace heft::cli

@@ -14,6 +14,7 @@
 #include "cli/run.h"
 #include "cli/run_files.h"
 #include "cli/settings.h"
+#include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
 
@@ -54,15 +55,6 @@ machine, data, command); model.safetensors (at the end) and best.safetensors (of
 validation part if there is one); state.safetensors and checkpoints/, for --resume; and what the steps and the samples did:
 steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. heft inspect run shows what is there.
 Ctrl-C and TERM finish the step, save and leave.)";
-
-void print_skipped(const std::vector<data::BrokenFile>& skipped) {
-  constexpr std::size_t kNamed = 10;
-  if (skipped.empty()) return;
-  notes() << fmt::format("heft: {} {} skipped:\n", skipped.size(), skipped.size() == 1 ? "file is" : "files are");
-  for (std::size_t i = 0; i < std::min(kNamed, skipped.size()); ++i)
-    notes() << fmt::format("  {} {}\n", skipped[i].name, skipped[i].reason);
-  if (skipped.size() > kNamed) notes() << "  ... (heft inspect data names them all)\n";
-}
 
 // The options of `command` write to `flags`.
 int run(Flags& flags, CLI::App& command) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/check.h"
 #include "data/image_pixels.h"
@@ -74,6 +75,7 @@ Pixels decode_pixels(const char* op, std::span<const std::byte> bytes, const Ima
                    header.info.height, name, pixels->width, pixels->height, pixels->channels);
   if (pixels->channels % 2 == 0) remove_alpha(*pixels);
   if (pixels->channels == 3 && options.channels == 1) make_grey(*pixels);
+  turn_upright(*pixels, header.orientation);
   return std::move(*pixels);
 }
 
@@ -87,7 +89,9 @@ std::string reason_of(const std::exception& error, const std::string& name) {
 }
 
 ImageInfo image_info(std::span<const std::byte> bytes, const std::string& name, const ImageLimits& limits) {
-  return parse_image_header("image_info", bytes, name, limits).info;
+  ImageHeader header = parse_image_header("image_info", bytes, name, limits);
+  if (header.orientation >= 5) std::swap(header.info.width, header.info.height);
+  return header.info;
 }
 
 Tensor decode_image(std::span<const std::byte> bytes, const ImageOptions& options, const std::string& name) {

@@ -22,8 +22,8 @@ enum class ImageFormat { png, jpeg };
 
 struct ImageInfo {
   ImageFormat format = ImageFormat::png;
-  std::int64_t width = 0, height = 0;
-  std::int64_t channels = 0;  // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; a palette counts as what it holds
+  std::int64_t width = 0, height = 0;  // upright: as the orientation in a JPEG's EXIF data says
+  std::int64_t channels = 0;           // 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; a palette counts as what it holds
 };
 
 struct ImageOptions {
@@ -39,9 +39,10 @@ ImageInfo read_image_info(const std::filesystem::path& path, const ImageLimits& 
 
 // u8 (C, H, W), row-major. Grey from colour: (299 R + 587 G + 114 B) / 1000 (ITU-R 601). Transparent pixels are laid on white,
 // what a page would show, since the colours hidden under them are arbitrary, mostly black. 16 bits a channel become the upper
-// 8. An orientation in EXIF is not obeyed. Refused: a file that is truncated, damaged (the CRCs of a PNG), of another format,
-// or of a kind that stb_image does not read (arithmetic coding, 12 bits). Memory in all: at most 8 times the bytes of the file
-// and of the pixels it declares, and 16 MiB.
+// 8. A JPEG is turned upright as its EXIF data say, which is how cameras write what they took on their side; damaged EXIF data
+// are left aside. Refused: a file that is truncated, damaged (the CRCs of a PNG), of another format, or of a kind that
+// stb_image does not read (arithmetic coding, 12 bits). Memory in all: at most 8 times the bytes of the file and of the pixels
+// it declares, and 16 MiB.
 Tensor decode_image(std::span<const std::byte> bytes, const ImageOptions& options, const std::string& name);
 Tensor read_image(const std::filesystem::path& path, const ImageOptions& options = {});
 

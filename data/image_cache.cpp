@@ -19,7 +19,7 @@ namespace heft::data {
 namespace {
 
 constexpr const char* kOp = "image_cache";
-constexpr std::string_view kMagic = "heft images 1\n\0\0";  // with the zero at its end, 16 bytes
+constexpr std::string_view kMagic = "heft images 2\n\0\0";  // with the zero at its end, 16 bytes
 constexpr std::size_t kMagicBytes = 16, kAlignment = 64;
 
 // The magic, the sizes below, the description, a mark an image, and from a multiple of 64 bytes on the pixels.

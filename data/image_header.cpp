@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "core/check.h"
@@ -160,13 +161,18 @@ bool is_frame(std::uint32_t marker) {  // SOF0 ... SOF15 but DHT, JPG and DAC
 bool is_bare(std::uint32_t marker) { return marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7); }  // TEM, RST
 
 ImageHeader jpeg_header(const char* op, Cursor jpeg, const std::string& name) {
+  constexpr std::uint32_t kApp1 = 0xe1;
+  constexpr std::string_view kExif("Exif\0\0", 6);
+  std::optional<int> orientation;  // of the first EXIF data, as other readers have it
   jpeg.take(2);
   for (;;) {
     const std::uint32_t marker = next_marker(jpeg);
     if (is_bare(marker)) continue;
     if (marker == 0xd9 || marker == 0xda) jpeg.damaged("it does not say its size");
     if (!is_frame(marker)) {
-      next_segment(jpeg);
+      const Bytes segment = next_segment(jpeg);
+      if (marker == kApp1 && starts_with(segment, kExif) && !orientation)
+        orientation = exif_orientation(segment.subspan(kExif.size()));
       continue;
     }
     check<DataError>(
@@ -175,7 +181,7 @@ ImageHeader jpeg_header(const char* op, Cursor jpeg, const std::string& name) {
     jpeg.take(2);
     const std::uint32_t bits = jpeg.number(1);
     check<DataError>(bits == 8, op, "expected a JPEG with 8 bits a channel; {} has {} bits", name, bits);
-    ImageHeader header{.info = {.format = ImageFormat::jpeg}};
+    ImageHeader header{.info = {.format = ImageFormat::jpeg}, .orientation = orientation.value_or(1)};
     header.info.height = jpeg.number(2);
     header.info.width = jpeg.number(2);
     const std::uint32_t components = jpeg.number(1);

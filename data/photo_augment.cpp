@@ -63,6 +63,32 @@ void change_saturation(float* image, const Extent& extent, float factor) {
   }
 }
 
+// Red, green and blue at `hue`, in sixths of the circle and in [0, 6), the largest being `high` and the smallest `low`.
+std::array<float, 3> colour_at(float hue, float high, float low) {
+  std::array<float, 3> rgb;
+  for (std::size_t c = 0; c < 3; ++c) {
+    // Each falls linearly from `high`, where it stays for a sixth to both sides of its own hue, to `low`.
+    const float away = std::abs(hue - 2 * static_cast<float>(c));
+    const float share = 2 - std::min(away, 6 - away);
+    rgb[c] = low + (high - low) * cut_off(share);
+  }
+  return rgb;
+}
+
+void turn_hue(float* image, const Extent& extent, float turn) {
+  if (extent.channels == 1) return;
+  const std::int64_t area = extent.height * extent.width;
+  for (std::int64_t i = 0; i < area; ++i) {
+    const float r = image[i], g = image[area + i], b = image[2 * area + i];
+    const float high = std::max({r, g, b}), low = std::min({r, g, b}), range = high - low;
+    if (range == 0) continue;  // grey
+    const float from = high == r ? (g - b) / range : high == g ? 2 + (b - r) / range : 4 + (r - g) / range;
+    const float hue = from + 6 * turn;
+    const std::array<float, 3> turned = colour_at(hue - 6 * std::floor(hue / 6), high, low);
+    for (std::int64_t c = 0; c < 3; ++c) image[c * area + i] = turned[static_cast<std::size_t>(c)];
+  }
+}
+
 }  // namespace
 
 Augmentation random_resized_crop(const RandomResizedCropOptions& options) {
@@ -99,17 +125,19 @@ Augmentation random_resized_crop(const RandomResizedCropOptions& options) {
 Augmentation color_jitter(const ColorJitterOptions& options) {
   constexpr const char* kOp = "color_jitter";
   struct Change {
-    double most;
+    double least, most;
     void (*apply)(float*, const Extent&, float);
   };
-  const std::array<Change, 3> all{
-      {{options.brightness, change_brightness}, {options.contrast, change_contrast}, {options.saturation, change_saturation}}};
   std::vector<Change> used;
-  for (const Change& change : all) {
-    check(change.most >= 0 && std::isfinite(change.most), kOp, "expected brightness, contrast and saturation >= 0; got {}",
-          change.most);
-    if (change.most > 0) used.push_back(change);
-  }
+  const auto factor = [&](double most, void (*apply)(float*, const Extent&, float)) {
+    check(most >= 0 && std::isfinite(most), kOp, "expected brightness, contrast and saturation >= 0; got {}", most);
+    if (most > 0) used.push_back({std::max(0.0, 1 - most), 1 + most, apply});
+  };
+  factor(options.brightness, change_brightness);
+  factor(options.contrast, change_contrast);
+  factor(options.saturation, change_saturation);
+  check(options.hue >= 0 && options.hue <= 0.5, kOp, "expected hue in [0, 0.5]; got {}", options.hue);
+  if (options.hue > 0) used.push_back({-options.hue, options.hue, turn_hue});
   return [used](Batch& batch, std::span<const RandomKey> keys) {
     const Extent extent = extent_of(kOp, batch, keys);
     check<ShapeError>(extent.channels == 1 || extent.channels == 3, kOp, "expected images of 1 channel or 3; got {}",
@@ -118,7 +146,7 @@ Augmentation color_jitter(const ColorJitterOptions& options) {
       std::vector<Change> order = used;
       random.shuffle(std::span(order));
       for (const Change& change : order)
-        change.apply(image, extent, static_cast<float>(between(random, std::max(0.0, 1 - change.most), 1 + change.most)));
+        change.apply(image, extent, static_cast<float>(between(random, change.least, change.most)));
     });
   };
 }

@@ -27,8 +27,11 @@ struct ColorJitterOptions {
   double brightness = 0.4;  // of the pixels
   double contrast = 0.4;    // of their distance to the mean grey of the image
   double saturation = 0.4;  // of their distance to their own grey; nothing for images of one channel
+  // A turn of every pixel's hue (HSV), uniform in [-x, x] of the circle, 0 <= x <= 0.5; nothing for images of one channel.
+  double hue = 0;
 };
-// In an order that is random too, each cut off at 0 and 1, between which the pixels are meant to be. Images of 1 channel or 3.
+// As torchvision's ColorJitter: in an order that is random too, each cut off at 0 and 1, between which the pixels are meant to
+// be. Images of 1 channel or 3.
 Augmentation color_jitter(const ColorJitterOptions& options = {});
 
 }  // namespace heft::data

@@ -9,6 +9,7 @@
 #include "data/balanced_split.h"
 #include "data/cifar.h"
 #include "data/fashion_mnist.h"
+#include "data/idx.h"
 #include "data/imbalance.h"
 #include "data/label_noise.h"
 #include "data/relabel.h"
@@ -42,6 +43,14 @@ data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes
   const std::string prefix = train ? "train" : "t10k";
   const std::string images = idx_file(recipe.dir, prefix + "-images-idx3-ubyte");
   return data::idx_dataset(images, idx_file(recipe.dir, prefix + "-labels-idx1-ubyte"), {.classes = classes});
+}
+
+std::int64_t classes_of_idx(const DataRecipe& recipe) {
+  check(!recipe.dir.empty(), kOp, "expected a directory with the files of {}; got none", recipe.data);
+  std::int64_t classes = 0;
+  const Tensor labels = data::read_idx(idx_file(recipe.dir, "train-labels-idx1-ubyte"));
+  for (const std::int64_t label : labels.to_vector<std::int64_t>()) classes = std::max(classes, label + 1);
+  return classes;
 }
 
 std::vector<std::int64_t> read_labels(const std::string& text) {
@@ -137,6 +146,15 @@ DataSets load_datasets(const DataRecipe& recipe) {
   sets.normalize = data::estimate_normalization(sets.train, sets.workers);
   sets.class_counts = data::class_counts(sets.train);
   return sets;
+}
+
+LoadedPart load_part(const DataRecipe& recipe, Part part, const std::vector<std::string>& class_names) {
+  const bool train = part == Part::train;
+  LoadedPart loaded = is_image_source(recipe)
+                          ? load_image_part(recipe, part, class_names)
+                          : LoadedPart{load(recipe, train, recipe.data == "idx" && !train ? classes_of_idx(recipe) : 0)};
+  check<DataError>(loaded.dataset->size() > 0, kOp, "expected {} samples; got none", train ? "training" : "test");
+  return loaded;
 }
 
 }  // namespace heft::train

@@ -54,4 +54,15 @@ struct DataSets {
 // Throws ValueError where a word is none of the above, DataError where files are missing or damaged.
 DataSets load_datasets(const DataRecipe& recipe);
 
+enum class Part { train, test };
+struct LoadedPart {
+  data::DatasetPtr dataset;
+  std::vector<data::BrokenFile> skipped = {};  // as in DataSets
+};
+// One part by itself, for a network that is trained already: the test set of load_datasets, or the training set as it is before
+// imbalance, noise and what is held out. Of the other part nothing is read but the labels of idx files, which say how many
+// classes there are; but images of which a share is held out as the test set are all decoded. `class_names`: those that images
+// in a folder or a list must have; empty: any. Throws as load_datasets does.
+LoadedPart load_part(const DataRecipe& recipe, Part part, const std::vector<std::string>& class_names = {});
+
 }  // namespace heft::train

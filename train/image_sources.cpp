@@ -19,6 +19,7 @@ data::ImageFolderOptions options_of(const DataRecipe& recipe) {
   check(broken == "error" || broken == "skip", kOp, "expected broken to be error or skip; got '{}'", broken);
   check(cache == "none" || cache == "memory" || cache == "file", kOp, "expected cache to be none, memory or file; got '{}'",
         cache);
+  check(recipe.test_share > 0 && recipe.test_share < 1, kOp, "expected a test share in (0, 1); got {}", recipe.test_share);
   return {.size = recipe.image_size,
           .channels = recipe.channels,
           .broken = broken == "skip" ? data::WhenBroken::skip : data::WhenBroken::error,
@@ -39,7 +40,6 @@ bool is_image_source(const DataRecipe& recipe) {
 
 ImageSources load_image_sources(const DataRecipe& recipe) {
   data::ImageFolderOptions options = options_of(recipe);
-  check(recipe.test_share > 0 && recipe.test_share < 1, kOp, "expected a test share in (0, 1); got {}", recipe.test_share);
   ImageSources sources;
   const auto load = [&](const data::ImagePart& part) {
     data::ImageFolder loaded = data::load_images(part.scan, options);
@@ -63,6 +63,19 @@ ImageSources load_image_sources(const DataRecipe& recipe) {
   }
   if (options.cache == data::ImageCaching::none) sources.workers = std::max(1, num_threads());
   return sources;
+}
+
+LoadedPart load_image_part(const DataRecipe& recipe, Part part, const std::vector<std::string>& class_names) {
+  data::ImageFolderOptions options = options_of(recipe);
+  options.class_names = class_names;
+  const std::vector<data::ImagePart> parts = data::scan_images(recipe.data, recipe.dir);
+  // In the order train, val, test: the last one is the test set, val where there is no test.
+  data::ImageFolder images = data::load_images((part == Part::train ? parts.front() : parts.back()).scan, options);
+  if (parts.size() == 1) {
+    const data::Split split = data::stratified_split(images.dataset, recipe.test_share);
+    images.dataset = part == Part::train ? split.kept : split.held_out;
+  }
+  return {images.dataset, images.skipped};
 }
 
 }  // namespace heft::train

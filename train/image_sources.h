@@ -18,5 +18,7 @@ bool is_image_source(const DataRecipe& recipe);
 // Throws ValueError where a field is outside its domain, DataError as data::load_images does and where a folder has no training
 // images.
 ImageSources load_image_sources(const DataRecipe& recipe);
+// load_part() of such a source.
+LoadedPart load_image_part(const DataRecipe& recipe, Part part, const std::vector<std::string>& class_names);
 
 }  // namespace heft::train

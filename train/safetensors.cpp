@@ -30,21 +30,33 @@ constexpr const char* kWrite = "write_safetensors";
 constexpr const char* kMetadata = "__metadata__";
 constexpr Extent kMaxExtent = Extent{1} << 40;
 
+float from_half(std::uint16_t half) {
+  constexpr std::uint32_t kBiasDifference = 127 - 15;
+  const std::uint32_t sign = std::uint32_t{half} >> 15 << 31, exponent = half >> 10 & 31u, fraction = half & 1023u;
+  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
+  return std::bit_cast<float>(sign | (exponent == 31 ? 255u : exponent + kBiasDifference) << 23 | fraction << 13);
+}
+float from_bfloat16(std::uint16_t upper) { return std::bit_cast<float>(std::uint32_t{upper} << 16); }
+
+// How values lie in a file, and as what they are held: `widen` makes them of 2 bytes each.
 struct NamedDType {
   std::string_view name;
   DType dtype;
+  float (*widen)(std::uint16_t) = nullptr;
+  std::size_t bytes() const { return widen != nullptr ? 2 : size_of(dtype); }
 };
-constexpr std::array<NamedDType, 6> kDTypes{{{"F32", DType::f32},
+constexpr std::array<NamedDType, 8> kDTypes{{{"F32", DType::f32},
                                              {"F64", DType::f64},
+                                             {"F16", DType::f32, from_half},
+                                             {"BF16", DType::f32, from_bfloat16},
                                              {"I32", DType::i32},
                                              {"I64", DType::i64},
                                              {"U8", DType::u8},
                                              {"BOOL", DType::boolean}}};
 
-std::optional<DType> dtype_from(std::string_view name) {
-  for (const NamedDType& known : kDTypes)
-    if (known.name == name) return known.dtype;
-  return std::nullopt;
+const NamedDType* dtype_from(std::string_view name) {
+  const auto* known = std::find_if(kDTypes.begin(), kDTypes.end(), [&](const NamedDType& one) { return one.name == name; });
+  return known == kDTypes.end() ? nullptr : known;
 }
 
 std::string_view name_in_file(DType dtype) {
@@ -54,7 +66,7 @@ std::string_view name_in_file(DType dtype) {
 // A tensor's entry in the header, checked in itself.
 struct Entry {
   std::string name;
-  DType dtype;
+  NamedDType type;
   Shape shape;
   Extent begin;
   Extent end;
@@ -161,16 +173,16 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& j
   check<DataError>(json.contains("dtype") && json["dtype"].is_string(), kRead,
                    "{}: tensor {}: expected a 'dtype'; there is none", path, quoted(name));
   const std::string type = json["dtype"].get<std::string>();
-  const std::optional<DType> dtype = dtype_from(type);
-  check<DataError>(dtype.has_value(), kRead, "{}: tensor {}: expected dtype F32, F64, I32, I64, U8 or BOOL; got {}", path,
-                   quoted(name), quoted(type));
+  const NamedDType* dtype = dtype_from(type);
+  check<DataError>(dtype != nullptr, kRead, "{}: tensor {}: expected dtype F32, F64, F16, BF16, I32, I64, U8 or BOOL; got {}",
+                   path, quoted(name), quoted(type));
   check<DataError>(shape.size() <= Shape::kMaxRank, kRead, "{}: tensor {}: expected at most {} axes; got {}", path,
                    quoted(name), Shape::kMaxRank, shape.size());
   check<DataError>(offsets.size() == 2 && offsets[0] <= offsets[1], kRead,
                    "{}: tensor {}: expected data_offsets [begin, end] with begin <= end; got [{}]", path, quoted(name),
                    fmt::join(offsets, ", "));
   // An extent of 0 must not hide the others: strides are products of them.
-  std::int64_t volume = static_cast<std::int64_t>(size_of(*dtype));
+  std::int64_t volume = static_cast<std::int64_t>(size_of(dtype->dtype));
   bool fits = true;
   for (const Extent extent : shape)
     fits = fits && extent <= kMaxExtent &&
@@ -178,10 +190,10 @@ Entry read_entry(const std::string& path, const std::string& name, const Json& j
   check<DataError>(fits, kRead, "{}: tensor {}: expected a shape that fits in memory; got ({})", path, quoted(name),
                    fmt::join(shape, ", "));
   const bool is_empty = std::find(shape.begin(), shape.end(), 0u) != shape.end();
-  const Extent bytes = is_empty ? 0 : static_cast<Extent>(volume);
+  const Extent bytes = is_empty ? 0 : static_cast<Extent>(volume) / size_of(dtype->dtype) * dtype->bytes();
   check<DataError>(bytes == offsets[1] - offsets[0], kRead,
                    "{}: tensor {}: expected {} bytes for {} of shape ({}); its offsets span {}", path, quoted(name), bytes,
-                   *dtype, fmt::join(shape, ", "), offsets[1] - offsets[0]);
+                   dtype->name, fmt::join(shape, ", "), offsets[1] - offsets[0]);
   const std::vector<std::int64_t> extents(shape.begin(), shape.end());
   return Entry{name, *dtype, Shape(extents), offsets[0], offsets[1]};
 }
@@ -222,18 +234,30 @@ std::map<std::string, std::string> read_metadata(const std::string& path, const 
   return metadata;
 }
 
-Tensor read_values(std::ifstream& file, const std::string& path, const Entry& entry) {
-  Tensor values = Tensor::empty(entry.shape, entry.dtype);
+// As they are in the file.
+void read_bytes(std::ifstream& file, const std::string& path, const Entry& entry, void* to) {
   const auto bytes = static_cast<std::streamsize>(entry.end - entry.begin);
-  if (bytes == 0) return values;
-  file.read(static_cast<char*>(values.mutable_raw()), bytes);
+  file.read(static_cast<char*>(to), bytes);
   check<DataError>(file.gcount() == bytes, kRead, "{}: tensor {}: expected {} bytes; the file gave {}", path,
                    quoted(entry.name), bytes, file.gcount());
-  if (entry.dtype == DType::boolean) {
-    const auto* first = static_cast<const std::uint8_t*>(values.raw());
+}
+
+// `sum`: their checksum; null where the file has none.
+Tensor read_values(std::ifstream& file, const std::string& path, const Entry& entry, const std::uint32_t* sum) {
+  Tensor values = Tensor::empty(entry.shape, entry.type.dtype);
+  const Extent bytes = entry.end - entry.begin;
+  std::vector<std::uint16_t> narrow(entry.type.widen != nullptr ? static_cast<std::size_t>(values.numel()) : 0);
+  void* stored = entry.type.widen != nullptr ? narrow.data() : values.mutable_raw();
+  if (bytes > 0) read_bytes(file, path, entry, stored);
+  check<DataError>(sum == nullptr || checksum::of(stored, bytes) == *sum, kRead,
+                   "{}: tensor {}: expected the values that its checksum is of; the file is damaged there", path,
+                   quoted(entry.name));
+  if (entry.type.dtype == DType::boolean) {
+    const auto* first = static_cast<const std::uint8_t*>(stored);
     check<DataError>(std::all_of(first, first + bytes, [](std::uint8_t b) { return b <= 1; }), kRead,
                      "{}: tensor {}: expected a BOOL to be 0 or 1; there are other values", path, quoted(entry.name));
   }
+  if (entry.type.widen != nullptr) std::transform(narrow.begin(), narrow.end(), values.mutable_data<float>(), entry.type.widen);
   return values;
 }
 
@@ -336,12 +360,8 @@ SafeTensors read_safetensors(const std::string& path) {
   const std::vector<std::uint32_t> sums = read_checksum(path, text, contents.metadata, entries.size());
   contents.checksummed = !sums.empty();
   contents.metadata.erase(kChecksum);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    Tensor& values = contents.tensors[entries[i].name] = read_values(file, path, entries[i]);
-    check<DataError>(sums.empty() || checksum::of(values.raw(), entries[i].end - entries[i].begin) == sums[i + 1], kRead,
-                     "{}: tensor {}: expected the values that its checksum is of; the file is damaged there", path,
-                     quoted(entries[i].name));
-  }
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    contents.tensors[entries[i].name] = read_values(file, path, entries[i], sums.empty() ? nullptr : &sums[i + 1]);
   return contents;
 }
 

@@ -67,6 +67,14 @@ TEST_CASE("heft completion: bash offers commands, flags and values", "[cli][comp
   CHECK(offer({"heft", "train", "--out", "runs/a", "--lambda-f"}) == " --lambda-from-epoch \n");
   CHECK(offer({"heft", "train", "--device", "cu"}) == " cuda \n");
   CHECK(offer({"heft", "completion", "z"}) == " zsh \n");
+  for (const char* command : {"train", "sweep"}) {
+    CHECK(offer({"heft", command, "--model", "resnet2"}) == " resnet20 \n");
+    CHECK(contains(offer({"heft", command, "--model", ""}), " mlp lenet5 "));
+    CHECK(offer({"heft", command, "--optimizer", ""}) == " sgd adam adamw absgd abadam \n");
+    CHECK(offer({"heft", command, "--loss", "ld"}) == " ldam \n");
+    CHECK(offer({"heft", command, "--augment", "resized"}) == " resized-crop-flip resized-crop-flip-jitter \n");
+  }
+  CHECK(offer({"heft", "train", "--noise", ""}) == "  \n");  // more than names
   // Files: what bash does by itself.
   CHECK(offer({"heft", "train", "--config", ""}) == "  \n");
   CHECK(offer({"heft", "eval", ""}) == "  \n");
@@ -118,6 +126,7 @@ TEST_CASE("heft completion: fish offers commands, flags and values", "[cli][comp
   CHECK(contains(offer("heft inspect c"), "checkpoint\t"));
   CHECK(contains(offer("heft train --lambda-f"), "--lambda-from-epoch\t"));
   CHECK(contains(offer("heft train --device cu"), "cuda"));
+  CHECK(contains(offer("heft train --model resnet2"), "resnet20"));
   CHECK_FALSE(contains(offer("heft eval --lambda"), "--lambda"));
 }
 

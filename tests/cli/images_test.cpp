@@ -67,6 +67,33 @@ TEST_CASE("heft train: a folder of images", "[cli][images]") {
   CHECK(heft_command(images.folder, images.train("x") + "--cache everywhere").exit_code == 2);
 }
 
+TEST_CASE("heft eval: the images of a run, at the size and with the channels of its model", "[cli][images]") {
+  const Images images;
+  REQUIRE(heft_command(images.folder, images.train("run")).exit_code == 0);
+  const std::string eval = "eval '" + images.folder.file("run") + "' --threads 1 ";
+  images.put("train", "dark", "story.txt", "Once upon a time");  // which the test set does not have
+  images.put("val", "dark", "a.jpg", golden_image("jpeg_grey"));
+  const Result alone = heft_command(images.folder, eval + "--json");
+  INFO(alone.err);
+  REQUIRE(alone.exit_code == 0);
+  CHECK(json::parse(alone.out)["samples"] == 9);
+  CHECK(json::parse(alone.out)["classes"][1]["samples"] == 5);
+  const Result train = heft_command(images.folder, eval + "--split train");
+  CHECK(train.exit_code == 3);
+  CHECK(contains(train.err, "dark/story.txt is a text"));
+  const Result skipping = heft_command(images.folder, eval + "--split train --broken skip");
+  CHECK(skipping.exit_code == 0);
+  CHECK(contains(skipping.err, "heft: 1 file is skipped:\n"));
+  CHECK(contains(skipping.out, "samples                 25"));
+
+  const std::string val = images.path() + "/val";
+  const Result elsewhere = heft_command(images.folder, eval + "--test-split 0.5 --data '" + val + "'");
+  CHECK(elsewhere.exit_code == 0);
+  CHECK(contains(elsewhere.out, "samples                  5"));
+  std::filesystem::rename(val + "/dark", val + "/dusky");
+  CHECK(contains(heft_command(images.folder, eval).err, "expected the classes bright, dark in"));
+}
+
 TEST_CASE("heft inspect data: a table, and the same as JSON", "[cli][images]") {
   const Images images;
   images.put("train", "dark", "story.txt", "Once upon a time");

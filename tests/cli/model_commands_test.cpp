@@ -2,6 +2,7 @@
 #ifdef HEFT_CLI_PATH
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -69,6 +70,22 @@ TEST_CASE("heft eval: the numbers of training, from the file alone", "[cli]") {
   REQUIRE(table.exit_code == 0);
   CHECK(contains(table.out, "samples                240"));
   CHECK(contains(table.out, "calibration error"));
+}
+
+TEST_CASE("heft eval: a run knows its data, and only the part that is asked for is read", "[cli]") {
+  const Trained trained;
+  const Result with_flags = trained.command("eval '" + trained.run + "' " + trained.data() + " --json");
+  REQUIRE(with_flags.exit_code == 0);
+  REQUIRE(std::filesystem::remove(trained.folder.file("train-images-idx3-ubyte")));
+  const Result alone = trained.command("eval '" + trained.run + "' --json --threads 1");
+  INFO(alone.err);
+  CHECK(alone.exit_code == 0);
+  CHECK(alone.out == with_flags.out);
+  const Result train = trained.command("eval '" + trained.run + "' --split train");
+  CHECK(train.exit_code == 3);
+  CHECK(contains(train.err, "train-images-idx3-ubyte"));
+  // A flag outdoes what the run says.
+  CHECK(contains(trained.command("eval '" + trained.run + "' --data-dir " + trained.quoted("elsewhere")).err, "elsewhere"));
 }
 
 TEST_CASE("heft eval: data that the model does not take is named", "[cli]") {

@@ -75,6 +75,92 @@ TEST_CASE("image: PNG and JPEG as Pillow reads them", "[data][image]") {
   }
 }
 
+namespace {
+
+void check_close(const Tensor& image, const std::string& rgb) {
+  const Values got = image.to_vector<int>();
+  const std::size_t area = got.size() / 3;
+  REQUIRE(rgb.size() == got.size());
+  int worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    worst = std::max(worst, std::abs(got[i % 3 * area + i / 3] - static_cast<unsigned char>(rgb[i])));
+  CHECK(worst <= 5);
+}
+
+// A JPEG with `exif` after its first marker.
+std::string with_exif(const std::string& jpeg, const std::string& exif) {
+  const std::string data = std::string("Exif\0\0", 6) + exif;
+  const std::size_t size = data.size() + 2;
+  return jpeg.substr(0, 2) + "\xff\xe1" + bytes({static_cast<int>(size >> 8), static_cast<int>(size & 0xff)}) + data +
+         jpeg.substr(2);
+}
+
+// One entry: the orientation.
+std::string exif_of(int orientation, bool little) {
+  if (little)
+    return "II" + bytes({42, 0, 8, 0, 0, 0}) + bytes({1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0});
+  return "MM" + bytes({0, 42, 0, 0, 0, 8}) + bytes({0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0});
+}
+
+}  // namespace
+
+TEST_CASE("image: JPEGs are turned as their EXIF data say, as by Pillow", "[data][image][exif]") {
+  const auto& orientations = golden_images()["orientations"];
+  REQUIRE(orientations.size() == 8);
+  const std::string plain = golden_image("jpeg_444");
+  for (std::size_t i = 0; i < 8; ++i) {
+    INFO("orientation " << i + 1);
+    const auto& entry = orientations[i];
+    const std::string file = from_hex(entry["file"]), rgb = from_hex(entry["rgb"]);
+    const int width = entry["width"], height = entry["height"];
+    CHECK(width == (i < 4 ? 9 : 10));
+    CHECK(image_info(as_bytes(file), "it").width == width);
+    CHECK(image_info(as_bytes(file), "it").height == height);
+    REQUIRE(decoded(file).shape() == Shape{3, height, width});
+    check_close(decoded(file), rgb);
+    // The same picture without, and one of our own making on it, in both byte orders.
+    for (const bool little : {true, false}) {
+      const std::string ours = with_exif(plain, exif_of(static_cast<int>(i) + 1, little));
+      CHECK(pixels(ours) == pixels(file));
+      CHECK(pixels(ours, {.channels = 1}) == pixels(file, {.channels = 1}));
+    }
+  }
+  const TemporaryDirectory dir;
+  CHECK(read_image_info(dir.write("a.jpg", with_exif(plain, exif_of(6, true)))).width == 10);
+  CHECK(read_image(dir.file("a.jpg")).shape() == Shape{3, 9, 10});
+}
+
+TEST_CASE("image: EXIF data that are damaged, or say nothing, turn nothing", "[data][image][exif]") {
+  const std::string jpeg = golden_image("jpeg_444"), good = exif_of(6, false);
+  const Values upright = pixels(jpeg);
+  REQUIRE(pixels(with_exif(jpeg, good)) != upright);
+  for (std::size_t size = 0; size < good.size(); ++size) {  // cut short: before the value's end there is none
+    INFO(size << " of " << good.size() << " bytes");
+    CHECK((pixels(with_exif(jpeg, good.substr(0, size))) == upright) == (size < 20));
+  }
+  const auto changed = [&](std::size_t at, const Values& to) {
+    std::string exif = good;
+    exif.replace(at, to.size(), bytes(to));
+    return pixels(with_exif(jpeg, exif)) == upright;
+  };
+  CHECK(changed(0, {'X', 'X'}));                // no byte order
+  CHECK(changed(2, {0, 43}));                   // no TIFF
+  CHECK(changed(4, {0xff, 0xff, 0xff, 0xff}));  // a directory beyond the end, and one whose entries wrap around
+  CHECK(changed(4, {0xff, 0xff, 0xff, 0xf8}));
+  CHECK(changed(4, {0, 0, 0, 25}));
+  CHECK(changed(8, {0, 0}));         // no entries
+  CHECK(changed(10, {1, 0x13}));     // another tag
+  CHECK(changed(12, {0, 4}));        // another type
+  CHECK(changed(14, {0, 0, 0, 2}));  // several
+  CHECK(changed(18, {0, 0}));        // none of 1 to 8
+  CHECK(changed(18, {0, 9}));
+  CHECK(changed(18, {6, 0}));
+  CHECK_FALSE(changed(8, {0xff, 0xff}));  // more entries than there are, after the one that counts
+  // The first EXIF data count, wherever they are before the pixels; PNGs have none.
+  CHECK(pixels(with_exif(with_exif(jpeg, good), exif_of(1, true))) == upright);
+  CHECK(pixels(with_exif(with_exif(jpeg, exif_of(1, true)), good)) != upright);
+}
+
 TEST_CASE("image: channels as in the file, or as asked", "[data][image]") {
   const std::string grey = png_bytes(2, 1, 1, bytes({10, 200})), colour = png_bytes(2, 1, 3, bytes({255, 0, 0, 10, 20, 30}));
   CHECK(decoded(grey).shape() == Shape{1, 1, 2});

@@ -1,6 +1,7 @@
 #include "data/photo_augment.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -127,6 +128,63 @@ TEST_CASE("colour jitter: each by its definition", "[data][augment]") {
   check_factors(color_jitter({.brightness = 0, .contrast = 0, .saturation = 0.3}), [&](std::size_t i) { return grey[i % 2]; });
 }
 
+namespace {
+
+// HSV as in Foley and van Dam, and torchvision's adjust_hue: hue, saturation and value, each in [0, 1).
+std::array<double, 3> hsv(double r, double g, double b) {
+  const double high = std::max({r, g, b}), range = high - std::min({r, g, b});
+  if (range == 0) return {0, 0, high};
+  const double rc = (high - r) / range, gc = (high - g) / range, bc = (high - b) / range;
+  const double hue = r == high ? bc - gc : g == high ? 2 + rc - bc : 4 + gc - rc;
+  return {std::fmod(hue / 6 + 1, 1), range / high, high};
+}
+std::array<double, 3> rgb(const std::array<double, 3>& colour) {
+  const auto [h, s, v] = colour;
+  const int sixth = static_cast<int>(h * 6);
+  const double f = h * 6 - sixth, p = v * (1 - s), q = v * (1 - s * f), t = v * (1 - s * (1 - f));
+  const std::array<std::array<double, 3>, 6> all{{{v, t, p}, {q, v, p}, {p, v, t}, {p, q, v}, {t, p, v}, {v, p, q}}};
+  return all[static_cast<std::size_t>(sixth % 6)];
+}
+
+}  // namespace
+
+TEST_CASE("colour jitter: hue is turned as in HSV, by as much for every pixel, evenly", "[data][augment]") {
+  // One of each sixth, a grey, black, white, two largest channels alike, and others.
+  const std::vector<std::array<float, 3>> colours{
+      {0.9f, 0.5f, 0.1f}, {0.5f, 0.9f, 0.1f}, {0.1f, 0.9f, 0.5f},  {0.1f, 0.5f, 0.9f}, {0.5f, 0.1f, 0.9f},
+      {0.9f, 0.1f, 0.5f}, {0.4f, 0.4f, 0.4f}, {0, 0, 0},           {1, 1, 1},          {0.7f, 0.7f, 0.2f},
+      {1, 0, 0},          {0, 1, 1},          {0.31f, 0.3f, 0.29f}};
+  const std::size_t n = colours.size();
+  Pixels planes(3 * n);
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t c = 0; c < 3; ++c) planes[c * n + i] = colours[i][c];
+  const Tensor image = Tensor::from(planes, {3, 1, static_cast<std::int64_t>(n)});
+  for (const double most : {0.1, 0.5}) {
+    double least_turn = 1, most_turn = -1, sum = 0;
+    for (const Tensor& result :
+         changed(color_jitter({.brightness = 0, .contrast = 0, .saturation = 0, .hue = most}), image, 500)) {
+      const Pixels y = result.to_vector<float>();
+      // Of pure red, which is hue 0.
+      double turn = hsv(y[10], y[n + 10], y[2 * n + 10])[0];
+      if (turn > 0.5) turn -= 1;
+      least_turn = std::min(least_turn, turn);
+      most_turn = std::max(most_turn, turn);
+      sum += turn;
+      for (std::size_t i = 0; i < n; ++i) {
+        std::array<double, 3> colour = hsv(colours[i][0], colours[i][1], colours[i][2]);
+        colour[0] = std::fmod(colour[0] + turn + 1, 1);
+        const std::array<double, 3> expected = rgb(colour);
+        for (std::size_t c = 0; c < 3; ++c) CHECK(y[c * n + i] == Approx(expected[c]).margin(1e-5));
+      }
+    }
+    CHECK((least_turn >= -most - 1e-6 && least_turn < -0.95 * most && most_turn > 0.95 * most && most_turn <= most + 1e-6));
+    CHECK(std::abs(sum / 500) < 0.1 * most);
+  }
+  const Tensor grey = Tensor::from(Pixels{0.2f, 0.6f}, {1, 1, 2});
+  const Augmentation turned = color_jitter({.brightness = 0, .contrast = 0, .saturation = 0, .hue = 0.5});
+  CHECK(changed(turned, grey, 1)[0].to_vector<float>() == grey.to_vector<float>());
+}
+
 TEST_CASE("colour jitter: stays within 0 and 1, in orders that differ; grey images keep their grey", "[data][augment]") {
   const Tensor image = Tensor::from(Pixels{0, 1, 0.5f, 0.2f, 1, 0}, {3, 1, 2});
   std::set<Pixels> seen;
@@ -160,6 +218,8 @@ TEST_CASE("photo augmentations: options and images outside their domain are name
   CHECK(contains(option([] { random_resized_crop({.size = -1}); }), "size >= 0; got -1"));
   CHECK(contains(option([] { color_jitter({.contrast = -0.1}); }), "[color_jitter] expected brightness"));
   CHECK(contains(option([] { color_jitter({.saturation = std::nan("")}); }), "got nan"));
+  CHECK(contains(option([] { color_jitter({.hue = 0.6}); }), "[color_jitter] expected hue in [0, 0.5]; got 0.6"));
+  CHECK(contains(option([] { color_jitter({.hue = std::nan("")}); }), "got nan"));
   CHECK(contains(message_of<ShapeError>([] {
                    changed(color_jitter(), Tensor::zeros({2, 3, 3}), 1);
                  }),

@@ -76,6 +76,11 @@ try:
             file = io.BytesIO()
             Image.new(mode, (9, 7), 77).save(file, "JPEG", progressive=progressive)
             put("image", mode + ("-progressive" if progressive else "") + ".jpg", b"\1" + file.getvalue())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (9, 7), 77).save(file, "JPEG", exif=exif.tobytes())
+    put("image", "exif.jpg", b"\1" + file.getvalue())
 except ImportError:
     print("without Pillow: the JPEG files stay as they are")
 
@@ -98,6 +103,7 @@ for name, dtype, shape, size in (("a", "F64", [2], 16), ("b.weight", "F32", [2, 
     tensors[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + size]}
     at += size
 put("safetensors", "all", safetensors(tensors, bytes(at)))
+put("safetensors", "narrow", safetensors({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}, "b": {"dtype": "BF16", "shape": [1], "data_offsets": [4, 6]}}, b"\x00\x3c\x01\x80\xc0\x7f"))
 put("safetensors", "overlap", safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, bytes(12)))
 put("safetensors", "wraps", safetensors({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}))
 

@@ -8,7 +8,7 @@ import json
 import pathlib
 import random
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def smooth(width, height, mode):
@@ -65,5 +65,17 @@ resizes = [
     resized(noise(40, 9, "RGB", 8), (10, 10), [15.5, 0, 24.5, 9]),
     resized(noise(30, 31, "L", 9), (10, 13), [2.25, 3.5, 27.75, 30.25]),
 ]
-text = json.dumps({"files": files, "gif": file_of(noise(4, 4, "L", 10), "GIF").hex(), "resizes": resizes}, indent=1)
+
+
+def turned(orientation):
+    """A picture that says how it is to be turned, and that picture upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = file_of(smooth(9, 10, "RGB"), "JPEG", quality=90, subsampling=0, exif=exif.tobytes())
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    return {"file": data.hex(), "width": upright.width, "height": upright.height, "rgb": upright.tobytes().hex()}
+
+
+orientations = [turned(i) for i in range(1, 9)]
+text = json.dumps({"files": files, "orientations": orientations, "gif": file_of(noise(4, 4, "L", 10), "GIF").hex(), "resizes": resizes}, indent=1)
 pathlib.Path(__file__).with_name("images.json").write_text(text + "\n")

@@ -351,15 +351,17 @@ TEST_CASE("onnx: another runtime computes the models to 1e-5", "[train][onnx][py
   if (!test::python_has("cv2") && !test::python_has("onnxruntime")) HEFT_SKIP("neither python3-opencv nor onnxruntime");
   const TemporaryDirectory folder;
   manual_seed(7);
-  for (const std::string name : {"mlp", "lenet5", "vgg_small", "resnet20", "resnet18"}) {
-    INFO(name);
+  using Network = std::pair<std::string, std::int64_t>;  // ResNet-18 with the stem for small images, and with the other
+  for (const auto& [name, side] : {Network("mlp", 32), Network("lenet5", 32), Network("vgg_small", 32), Network("resnet20", 32),
+                                   Network("resnet18", 32), Network("resnet18", 96)}) {
+    INFO(name << " at " << side);
     const std::int64_t channels = name == "lenet5" ? 1 : 3;
-    ModelInfo info = info_of(name, channels, 32);
+    ModelInfo info = info_of(name, channels, side);
     info.normalization = {.mean = std::vector<double>(static_cast<std::size_t>(channels), 0.4),
                           .std = std::vector<double>(static_cast<std::size_t>(channels), 0.3)};
     const ModulePtr net = models::make(name, info.options);
     shake(*net);
-    const Tensor images = random_uniform({3, channels, 32, 32}, 0, 1);
+    const Tensor images = random_uniform({3, channels, side, side}, 0, 1);
     Tensor normalized = images.clone();
     data::normalize_(normalized, info.normalization);
     const NoGrad no_grad;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <limits>
@@ -114,6 +115,37 @@ TEST_CASE("safetensors: bytes as the format's own writer makes them", "[train][s
         file_of(expected + std::string((8 - expected.size() % 8) % 8, ' '), std::string("\0\0\x80\x3f\0\0\0\xc0", 8)));
 }
 
+TEST_CASE("safetensors: F16 and BF16 are read as f32, every value of them", "[train][safetensors]") {
+  const TemporaryDirectory folder;
+  std::string all;
+  for (int bits = 0; bits < 65536; ++bits) all += {static_cast<char>(bits & 255), static_cast<char>(bits >> 8)};
+  folder.write("x", file_of("{\"half\":" + entry("F16", "[256,256]", "[0,131072]") +
+                                ",\"brain\":" + entry("BF16", "[65536]", "[131072,262144]") +
+                                ",\"none\":" + entry("F16", "[0]", "[262144,262144]") +
+                                ",\"one\":" + entry("BF16", "[]", "[262144,262146]") + "}",
+                            all + all + std::string("\x40\x40", 2)));
+  const SafeTensors contents = read_safetensors(folder.file("x"));
+  CHECK(contents.tensors.at("half").shape() == Shape{256, 256});
+  CHECK(contents.tensors.at("half").dtype() == DType::f32);
+  CHECK(contents.tensors.at("none").shape() == Shape{0});
+  CHECK(contents.tensors.at("one").item<float>() == 3);
+  const auto half = contents.tensors.at("half").to_vector<float>(), brain = contents.tensors.at("brain").to_vector<float>();
+  // IEEE 754: (-1)^sign 2^(exponent - bias) 1.fraction, without the leading 1 for the smallest exponent, and infinity and NaN
+  // for the largest.
+  const auto value = [](int bits, int fraction_bits, int bias) {
+    const int largest = (1 << (15 - fraction_bits)) - 1, exponent = bits >> fraction_bits & largest;
+    const double fraction = std::ldexp(bits & ((1 << fraction_bits) - 1), -fraction_bits), sign = bits >> 15 ? -1 : 1;
+    if (exponent == largest) return fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::nan("");
+    return sign * (exponent == 0 ? std::ldexp(fraction, 1 - bias) : std::ldexp(1 + fraction, exponent - bias));
+  };
+  int wrong = 0;
+  for (int bits = 0; bits < 65536; ++bits)
+    for (const auto& [got, expected] : {std::pair<double, double>(half[static_cast<std::size_t>(bits)], value(bits, 10, 15)),
+                                        std::pair<double, double>(brain[static_cast<std::size_t>(bits)], value(bits, 7, 127))})
+      wrong += std::isnan(expected) ? !std::isnan(got) : got != expected || std::signbit(got) != std::signbit(expected);
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("safetensors: a file cut at any byte is refused", "[train][safetensors]") {
   const TemporaryDirectory folder;
   write_safetensors(folder.file("whole"), sample_contents());
@@ -159,7 +191,11 @@ TEST_CASE("safetensors: headers that lie are refused", "[train][safetensors]") {
     CHECK(contains(message, "tensor 'a'"));
     return message;
   };
-  CHECK(contains(refused_entry("BF16", "[2]", "[0,4]"), "'BF16'"));
+  CHECK(contains(refused_entry("F8_E4M3", "[4]", "[0,4]"), "'F8_E4M3'"));
+  CHECK(contains(refused_entry("F16", "[1]", "[0,4]"), "expected 2 bytes for F16"));
+  CHECK(contains(refused_entry("BF16", "[4]", "[0,4]"), "expected 8 bytes for BF16"));
+  // What they would be as f32 has to fit, too.
+  CHECK(contains(refused_entry("F16", "[1099511627776,2097152]", "[0,4611686018427387904]"), "fits in memory"));
   CHECK(contains(refused_entry("f32", "[1]", "[0,4]"), "'f32'"));
   CHECK(contains(refused_entry("F32", "[-1]", "[0,4]"), "non-negative"));
   CHECK(contains(refused_entry("F32", "[1.0]", "[0,4]"), "non-negative"));
