@@ -26,8 +26,11 @@ void* Arena::allocate(std::size_t bytes, bool& grew) {
   const std::size_t size = pages(bytes);
   if (const auto found = by_size_.lower_bound({size, nullptr}); found != by_size_.end()) {
     const auto [available, block] = *found;
-    take(by_address_.find(block));
-    if (available > size) add(block + size, available - size);
+    const std::size_t trimmed = take(by_address_.find(block));
+    if (available > size) {
+      add(block + size, available - size);
+      trimmed_ += std::min(trimmed, available - size);
+    }
     return block;
   }
   if (!begin_ && !refused_) {
@@ -81,11 +84,13 @@ void Arena::add(char* begin, std::size_t bytes) {
   by_size_.insert({bytes, begin});
 }
 
-void Arena::take(std::map<char*, std::size_t>::iterator block) {
+std::size_t Arena::take(std::map<char*, std::size_t>::iterator block) {
+  const std::size_t trimmed = std::min(trimmed_, block->second);
   free_bytes_ -= block->second;
-  trimmed_ -= std::min(trimmed_, block->second);
+  trimmed_ -= trimmed;
   by_size_.erase({block->second, block->first});
   by_address_.erase(block);
+  return trimmed;
 }
 
 }  // namespace heft

@@ -30,7 +30,8 @@ class Arena {
 
  private:
   void add(char* begin, std::size_t bytes);
-  void take(std::map<char*, std::size_t>::iterator block);
+  // How many of its bytes may have been trimmed.
+  std::size_t take(std::map<char*, std::size_t>::iterator block);
 
   char *begin_ = nullptr, *top_ = nullptr, *end_ = nullptr;  // memory from top_ on has not been used yet
   bool refused_ = false;

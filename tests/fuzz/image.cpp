@@ -9,8 +9,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
   const std::span<const std::byte> image(reinterpret_cast<const std::byte*>(bytes + 1), count - 1);
   return heft::test::refuse_or_read(image.size(), [&](auto& payload) {
     // A decoder needs several times the pixels: those of a progressive JPEG are there as coefficients too.
-    const auto [info, sample_bytes] = heft::data::parse_image_header("fuzz", image, "fuzz", {});
-    payload = 8 * static_cast<std::uint64_t>(info.width * info.height * info.channels * sample_bytes);
+    const heft::data::ImageHeader header = heft::data::parse_image_header("fuzz", image, "fuzz", {});
+    const auto& info = header.info;
+    payload = 8 * static_cast<std::uint64_t>(info.width * info.height * info.channels * header.sample_bytes);
     heft::data::decode_image(image, {.channels = bytes[0] % 2 ? 3 : 1}, "fuzz");
   });
 }
