@@ -150,14 +150,14 @@ TEST_CASE("heft: a folder of images is inspected, trains, survives kill -9, and 
   std::string files;
   for (const char* name : {"rings", "stripes"})
     for (const auto& entry : fs::directory_iterator(photos.folder.file(std::string("new/") + name)))
-      files += " " + entry.path().string();
+      files += ' ' + entry.path().string();
   const Result predicted = photos.heft("predict " + run + files + " --json --threads 1");
   REQUIRE(predicted.exit_code == 0);
   std::istringstream lines(predicted.out);
   int right = 0, count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
     const json answer = json::parse(line);
-    right += contains(answer["image"].get<std::string>(), "/" + answer["predictions"][0]["class"].get<std::string>() + "/");
+    right += contains(answer["image"].get<std::string>(), '/' + answer["predictions"][0]["class"].get<std::string>() + '/');
   }
   CHECK(count == 20);
   CHECK(right >= 16);
