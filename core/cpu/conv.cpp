@@ -1,4 +1,5 @@
-// Convolutions. oneDNN chooses the formats, so a primitive depends on the shapes and the geometry alone.
+// Convolutions: by loops of our own where they win (lanes.h, winograd.h), else by oneDNN. It chooses the formats, so a
+// primitive depends on the shapes and the geometry alone.
 #include <string_view>
 
 #include "core/cpu/cpu_backend.h"
@@ -93,13 +94,22 @@ PrimitivePtr backward_weight(const Shape& x, const Shape& weight, bool bias, con
   });
 }
 
+// Who convolves. A matter of shapes alone, so that a step is done the same way every time.
+enum class Way : std::uint8_t { onednn, images_in_lanes, pixels_in_lanes, winograd };
+Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry) {
+  if (lanes::images_suit(x, weight, geometry)) return Way::images_in_lanes;
+  if (lanes::pixels_suit(x, weight, geometry)) return Way::pixels_in_lanes;
+  return winograd::suits(x, weight, geometry) ? Way::winograd : Way::onednn;
+}
+bool in_lanes(Way way) { return way == Way::images_in_lanes || way == Way::pixels_in_lanes; }
+
 }  // namespace
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
-  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn)
-    return lanes::conv2d(x, weight, bias, geometry, false);
-  if (winograd::suits(x.shape(), weight.shape(), geometry)) return winograd::conv2d(x, weight, bias, geometry);
+  const Way way = way_of(x.shape(), weight.shape(), geometry);
+  if (in_lanes(way)) return lanes::conv2d(x, weight, bias, geometry, false);
+  if (way == Way::winograd) return winograd::conv2d(x, weight, bias, geometry);
   Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
   call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
   if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
@@ -111,8 +121,7 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& b
 // In place where oneDNN convolves: its own ReLU makes a 0 of a NaN, which hides that a run is broken.
 Tensor CpuBackend::conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return HostBackend::conv2d_relu(x, weight, bias, geometry);
-  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn)
-    return lanes::conv2d(x, weight, bias, geometry, true);
+  if (in_lanes(way_of(x.shape(), weight.shape(), geometry))) return lanes::conv2d(x, weight, bias, geometry, true);
   Tensor y = conv2d(x, weight, bias, geometry);
   small::relu_in_place(y);
   return y;
@@ -121,9 +130,9 @@ Tensor CpuBackend::conv2d_relu(const Tensor& x, const Tensor& weight, const Tens
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                          const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_input(dy, weight, x_shape, geometry);
-  if (lanes::way_of(x_shape, weight.shape(), geometry) == lanes::Way::images_in_lanes)
-    return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
-  if (winograd::suits(x_shape, weight.shape(), geometry)) return winograd::conv2d_backward_input(dy, weight, x_shape, geometry);
+  const Way way = way_of(x_shape, weight.shape(), geometry);
+  if (way == Way::images_in_lanes) return lanes::conv2d_backward_input(dy, weight, x_shape, geometry);
+  if (way == Way::winograd) return winograd::conv2d_backward_input(dy, weight, x_shape, geometry);
   Call call(backward_input(x_shape, weight.shape(), geometry));
   Tensor dx = call.in(DNNL_ARG_DIFF_DST, dy).in(DNNL_ARG_WEIGHTS, weight).out(DNNL_ARG_DIFF_SRC);
   call.run();
@@ -133,26 +142,26 @@ Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight,
 WeightGradients CpuBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                                    const Conv2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().conv2d_backward_weight(dy, x, weight, want_bias, geometry);
+  const Way way = way_of(x.shape(), weight.shape(), geometry);
   WeightGradients gradients;
-  const bool in_lanes = lanes::way_of(x.shape(), weight.shape(), geometry) == lanes::Way::images_in_lanes;
-  if (in_lanes || winograd::suits(x.shape(), weight.shape(), geometry)) {
-    gradients = in_lanes ? lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry)
-                         : winograd::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
-    gradients.weight = to_layout(gradients.weight, weight.layout());
-    return gradients;
+  if (way == Way::images_in_lanes) {
+    gradients = lanes::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
+  } else if (way == Way::winograd) {
+    gradients = winograd::conv2d_backward_weight(dy, x, weight.shape(), want_bias, geometry);
+  } else {
+    Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
+    gradients.weight = call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_DIFF_DST, dy).out(DNNL_ARG_DIFF_WEIGHTS, weight.shape());
+    if (want_bias) gradients.bias = call.out(DNNL_ARG_DIFF_BIAS);
+    call.run();
   }
-  Call call(backward_weight(x.shape(), weight.shape(), want_bias, geometry));
-  gradients.weight = call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_DIFF_DST, dy).out(DNNL_ARG_DIFF_WEIGHTS, weight.shape());
-  if (want_bias) gradients.bias = call.out(DNNL_ARG_DIFF_BIAS);
-  call.run();
   gradients.weight = to_layout(gradients.weight, weight.layout());
   return gradients;
 }
 
+// Row-major for loops of our own, which bring it into a form of theirs at each call.
 Tensor CpuBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
   if (!ours(x)) return weight;
-  if (lanes::way_of(x.shape(), weight.shape(), geometry) != lanes::Way::onednn) return weight.contiguous();
-  if (winograd::suits(x.shape(), weight.shape(), geometry)) return weight.contiguous();
+  if (way_of(x.shape(), weight.shape(), geometry) != Way::onednn) return weight.contiguous();
   return to_layout(weight, forward(x.shape(), weight.shape(), false, geometry)->port(DNNL_ARG_WEIGHTS).layout);
 }
 

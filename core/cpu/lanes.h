@@ -9,10 +9,10 @@ namespace heft::lanes {
 
 inline constexpr std::int64_t kLanes = 16;
 
-// Who convolves. Ours are worth their while for channels that oneDNN would pad, one group and a window that moves by 1:
-// with images in lanes where the batch fills them, with the pixels of a row, and forward only, for a few images.
-enum class Way : std::uint8_t { onednn, images_in_lanes, pixels_in_lanes };
-Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
+// Where these functions win: channels that oneDNN would pad, one group and a window that moves by 1. Images lie in the lanes
+// where the batch fills them; for a few images, and forward only, the pixels of a row do.
+bool images_suit(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
+bool pixels_suit(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 
 // Inputs in any layout, of f32. y and dx have the layout `inside`, with pixels in lanes y is row-major. relu: y = max(0, ...).
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry, bool relu);

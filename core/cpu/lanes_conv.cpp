@@ -212,18 +212,23 @@ Tensor sum_of_groups(const std::vector<float>& groups, std::int64_t count, const
   return total;
 }
 
-}  // namespace
-
-Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+bool geometry_suits(const Shape& weight, const Conv2dGeometry& g) {
   const auto pads = [](std::int64_t channels) { return channels % 8 != 0; };
   const bool plain = g.groups == 1 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 &&
                      g.padding[0] < weight[2] && g.padding[1] < weight[3];
   // Up to 3 channels oneDNN has kernels that do not pad what comes in.
-  const bool few =
-      (pads(weight[0]) || (weight[1] > 3 && pads(weight[1]))) && weight[0] <= kMostChannels && weight[1] <= kMostChannels;
-  if (!plain || !few) return Way::onednn;
-  const std::int64_t lanes = (x[0] + kLanes - 1) / kLanes * kLanes;
-  return 4 * x[0] >= 3 * lanes ? Way::images_in_lanes : x[0] <= 4 ? Way::pixels_in_lanes : Way::onednn;
+  return plain && (pads(weight[0]) || (weight[1] > 3 && pads(weight[1]))) && weight[0] <= kMostChannels &&
+         weight[1] <= kMostChannels;
+}
+
+}  // namespace
+
+bool images_suit(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+  return geometry_suits(weight, g) && 4 * x[0] >= 3 * ((x[0] + kLanes - 1) / kLanes * kLanes);
+}
+
+bool pixels_suit(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
+  return geometry_suits(weight, g) && x[0] <= 4;
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& g, bool relu) {
@@ -235,7 +240,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
     return w[((o * channels + c) * height + i) * width + j];
   };
   const Shape shape = conv2d_shape(x.shape(), weight.shape(), g);
-  if (way_of(x.shape(), weight.shape(), g) == Way::pixels_in_lanes) {
+  if (pixels_suit(x.shape(), weight.shape(), g)) {
     Tensor y = Tensor::empty(shape);
     convolve<1>(bordered_rows(x, g.padding[0], g.padding[1]), y, height, width, weight_at, b, relu);
     return y;
