@@ -51,6 +51,9 @@ class CpuBackend final : public HostBackend {
   BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                                bool want_residual) override;
+
+  Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) override;
+  Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) override;
 };
 
 Backend& onednn_backend();
