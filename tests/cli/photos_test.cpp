@@ -93,7 +93,7 @@ struct Photos {
   }
   std::string train(const std::string& run) const {
     return "train --data " + folder.file("photos") +
-           " --model lenet5 --image-size 24 --augment resized-crop-flip-jitter --broken skip --epochs 6 --lr 0.02 --batch-size "
+           " --model lenet5 --image-size 24 --augment resized-crop-flip-jitter --broken skip --epochs 6 --lr 0.05 --batch-size "
            "32 "
            "--optimizer absgd --threads 1 --checkpoint-every 3 --out " +
            folder.file(run);
