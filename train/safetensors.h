@@ -33,11 +33,11 @@ inline constexpr std::size_t kMaxNameBytes = 512;
 // the limits above, or metadata under kChecksum; DataError where the system cannot write.
 void write_safetensors(const std::string& path, const SafeTensors& contents);
 
-// F16 and BF16 become f32, each value the same. Every claim of the header is checked against the file's real size before memory for a value is allocated. Throws
-// DataError, naming the file and the tensor, for: a header over 1 MiB or beyond the end of the file, text that is not JSON,
-// is nested otherwise than a header or repeats a key; a dtype heft does not hold, more than 8 axes, a shape whose bytes are not
-// what its offsets span; values that overlap, leave a hole, or do not end where the file ends; a bool that is neither 0 nor 1;
-// a checksum that does not hold.
+// F16 and BF16 become f32, each value the same. Every claim of the header is checked against the file's real size before memory
+// for a value is allocated. Throws DataError, naming the file and the tensor, for: a header over 1 MiB or beyond the end of the
+// file, text that is not JSON, is nested otherwise than a header or repeats a key; a dtype heft does not hold, more than 8
+// axes, a shape whose bytes are not what its offsets span; values that overlap, leave a hole, or do not end where the file
+// ends; a bool that is neither 0 nor 1; a checksum that does not hold.
 SafeTensors read_safetensors(const std::string& path);
 
 }  // namespace heft::train

@@ -4,6 +4,7 @@
 #ifdef HEFT_ONEDNN
 
 #include <cmath>
+#include <limits>
 #include <thread>
 
 #include "core/cpu/cpu_backend.h"
@@ -92,7 +93,7 @@ std::vector<ConvCase> conv_cases() {
 
 }  // namespace
 
-TEST_CASE("cpu: convolution and its gradients equal the reference", "[cpu][conv2d]") {
+TEST_CASE("cpu: convolution and its gradients equal the reference", "[cpu][conv2d][simd]") {
   for (const ConvCase& c : conv_cases()) {
     const auto& g = c.geometry;
     INFO("x " << c.x.str() << ", weight " << c.weight.str() << ", groups " << g.groups);
@@ -120,7 +121,58 @@ TEST_CASE("cpu: convolution and its gradients equal the reference", "[cpu][conv2
   }
 }
 
-TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", "[cpu][pool2d]") {
+TEST_CASE("cpu: the number of threads changes no bit of the convolutions of our own", "[cpu][conv2d][simd]") {
+  const int threads = num_threads();
+  const ConvCase cases[] = {{{40, 3, 9, 9}, {6, 3, 5, 5}, {.padding = {2, 2}}},
+                            {{2, 6, 9, 21}, {5, 6, 3, 3}, {}},
+                            {{33, 16, 13, 12}, {32, 16, 3, 3}, {.padding = {1, 1}}}};
+  for (const ConvCase& c : cases) {
+    const Tensor x = numbers(c.x, 1), w = numbers(c.weight, 2), b = numbers(Shape{c.weight[0]}, 3);
+    const Tensor dy = numbers(conv2d_shape(c.x, c.weight, c.geometry), 4);
+    const auto run = [&](int n) {
+      set_num_threads(n);
+      const WeightGradients d = fast().conv2d_backward_weight(dy, x, w, true, c.geometry);
+      return std::vector<Tensor>{fast().conv2d_relu(x, w, b, c.geometry), fast().conv2d_backward_input(dy, w, c.x, c.geometry),
+                                 d.weight, d.bias};
+    };
+    const std::vector<Tensor> one = run(1);
+    for (const int n : {2, 3}) {
+      const std::vector<Tensor> several = run(n);
+      for (std::size_t i = 0; i < one.size(); ++i) CHECK(several[i].to_vector<float>() == one[i].to_vector<float>());
+    }
+  }
+  set_num_threads(threads);
+}
+
+TEST_CASE("cpu: linear layers of a few rows equal the reference", "[cpu][linear][simd]") {
+  for (const std::int64_t n : {1, 3, 4, 5})
+    for (const std::int64_t k : {1, 7, 84, 400})
+      for (const std::int64_t m : {1, 10, 131}) {
+        INFO(n << " x " << k << " -> " << m);
+        const Tensor x = numbers({n, k}, 1), w = numbers({m, k}, 2), b = numbers({m}, 3);
+        CHECK(error(fast().linear(x, w, b), plain().linear(x, w, b)) < 2e-6);
+        CHECK(error(fast().linear_relu(x, w, {}), plain().linear_relu(x, w, {})) < 2e-6);
+      }
+}
+
+TEST_CASE("cpu: where images lie in lanes, a NaN wins its window and no other", "[cpu][pool2d][simd]") {
+  const Shape shape{16, 6, 6, 6};
+  Tensor x = numbers(shape, 1);
+  x.slice(0, 5, 6).slice(1, 2, 3).slice(2, 3, 4).slice(3, 0, 1).fill_(std::numeric_limits<double>::quiet_NaN());
+  x.slice(0, 6, 7).fill_(-std::numeric_limits<double>::infinity());
+  Tensor identity = Tensor::zeros({6, 6, 1, 1});
+  for (std::int64_t i = 0; i < 6; ++i) identity.slice(0, i, i + 1).slice(1, i, i + 1).fill_(1);
+  const Layout lanes = fast().conv2d(numbers(shape, 2), identity, {}, {}).layout();
+  REQUIRE(lanes.is_opaque());
+  const Tensor inside = fast().to_layout(x, lanes);
+  const MaxPoolResult got = fast().max_pool2d(inside, {}), want = plain().max_pool2d(x, {});
+  const std::vector<float> a = got.output.to_vector<float>(), b = want.output.to_vector<float>();
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(((std::isnan(a[i]) && std::isnan(b[i])) || a[i] == b[i]));
+  const Tensor dy = Tensor::ones(got.output.shape());
+  CHECK(error(fast().max_pool2d_backward(dy, got.where, inside, {}), plain().max_pool2d_backward(dy, want.where, x, {})) == 0);
+}
+
+TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", "[cpu][pool2d][simd]") {
   const std::vector<std::pair<Shape, Pool2dGeometry>> cases = {
       {{2, 16, 8, 8}, {}},
       {{2, 6, 9, 7}, {.kernel = {3, 2}, .stride = {2, 1}}},

@@ -99,7 +99,7 @@ TEST_CASE("A Sequential fuses batch norm with the ReLU behind it unless somebody
   for (const auto& [name, value] : watched->state()) check_close(fused->state().at(name), value, 0);
 }
 
-TEST_CASE("conv2d_relu and linear_relu are what they consist of, to the last bit, and are seen as it", "[layers]") {
+TEST_CASE("conv2d_relu and linear_relu are what they consist of, to the last bit, and are seen as it", "[layers][simd]") {
   for (const DType dtype : {DType::f32, DType::f64})
     for (const std::int64_t batch : {2, 16}) {
       const auto run = [&](bool fused) {
@@ -125,7 +125,7 @@ TEST_CASE("conv2d_relu and linear_relu are what they consist of, to the last bit
   CHECK(seen == std::vector<std::string>{"conv2d", "relu", "linear", "relu"});
 }
 
-TEST_CASE("A NaN passes through a convolution and a linear layer with ReLU", "[layers]") {
+TEST_CASE("A NaN passes through a convolution and a linear layer with ReLU", "[layers][simd]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const Shape& shape : {Shape{1, 2, 4, 4}, Shape{16, 2, 4, 4}, Shape{2, 16, 4, 4}}) {
     Tensor x = Tensor::ones(shape), rows = Tensor::ones({shape[0] * 3, 20});
