@@ -131,9 +131,11 @@ TEST_CASE("cpu: the number of threads changes no bit of the convolutions of our 
     const Tensor dy = numbers(conv2d_shape(c.x, c.weight, c.geometry), 4);
     const auto run = [&](int n) {
       set_num_threads(n);
+      std::vector<Tensor> all = {fast().conv2d_relu(x, w, b, c.geometry)};
+      if (c.x[0] <= 4) return all;  // the gradients for a few images are oneDNN's
       const WeightGradients d = fast().conv2d_backward_weight(dy, x, w, true, c.geometry);
-      return std::vector<Tensor>{fast().conv2d_relu(x, w, b, c.geometry), fast().conv2d_backward_input(dy, w, c.x, c.geometry),
-                                 d.weight, d.bias};
+      for (const Tensor& t : {fast().conv2d_backward_input(dy, w, c.x, c.geometry), d.weight, d.bias}) all.push_back(t);
+      return all;
     };
     const std::vector<Tensor> one = run(1);
     for (const int n : {2, 3}) {
