@@ -12,7 +12,8 @@ namespace {
 constexpr const char* kOp = "config";
 
 bool is_known(const std::string& key) {
-  for (const std::string& name : setting_names())
+  static const std::vector<std::string> names = setting_names();
+  for (const std::string& name : names)
     if (key == name || (name.ends_with(".NAME") && key.starts_with(name.substr(0, name.size() - 4)))) return true;
   return false;
 }
@@ -42,8 +43,9 @@ Settings parse_config(const std::string& text, const std::string& path) {
   const std::vector<std::string>& program = program_settings();
   Settings settings;
   TomlTable(root, place).each_field({}, [&](const TomlNode& node) {
-    check(is_known(node.key), kOp, "expected the name of a setting at {}, perhaps {}; got '{}'", node.where(),
-          train::nearest_name(node.key, setting_names()), node.key);
+    if (!is_known(node.key))
+      fail(kOp, "expected the name of a setting at {}, perhaps {}; got '{}'", node.where(),
+           train::nearest_name(node.key, setting_names()), node.key);
     if (std::find(program.begin(), program.end(), node.key) == program.end()) settings.recipe.push_back(node.field());
     else settings.program.push_back(program_setting(node));
   });

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 #include "core/check.h"
 #include "train/nearest_name.h"
@@ -10,7 +11,20 @@
 namespace heft::cli {
 namespace {
 
-constexpr std::size_t kMostBytes = 1u << 20;
+constexpr std::size_t kMostBytes = 1u << 18;  // a parsed value takes 40 times its text and more
+constexpr int kMostDots = 16;
+
+// Each part of a key a.b.c is a table in a table, and a call on the stack when they go: half a million of them end the program.
+// What is between dots is looked at roughly, so that a text of many dots counts as a key.
+void check_dots(const char* op, const std::string& text, const std::string& path) {
+  int dots = 0, line = 1;
+  for (const char c : text) {
+    if (c == '.') ++dots;
+    if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) dots = 0;
+    if (c == '\n') ++line;
+    check(dots <= kMostDots, op, "expected at most {} dots in a key or text; {}:{} has more", kMostDots, path, line);
+  }
+}
 
 train::FieldValue value_of(const TomlNode& node) {
   if (const auto* value = node.toml.as_boolean()) return value->get();
@@ -35,6 +49,7 @@ std::string read_toml_text(const char* op, const char* what, const std::string& 
 }
 
 toml::table parse_toml(const char* op, const std::string& text, const std::string& path) {
+  check_dots(op, text, path);
   try {
     return toml::parse(text, path);
   } catch (const toml::parse_error& error) {
@@ -69,8 +84,9 @@ std::optional<TomlNode> TomlTable::find(const char* key) const {
 void TomlTable::check_keys(const std::vector<std::string>& known) const {
   for (const auto& entry : toml_) {
     const std::string key(entry.first.str());
-    check(std::find(known.begin(), known.end(), key) != known.end(), file_.op, "expected one of {} at {}, perhaps {}; got '{}'",
-          fmt::join(known, ", "), TomlNode{entry.second, key, file_}.where(), train::nearest_name(key, known), key);
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      fail(file_.op, "expected one of {} at {}, perhaps {}; got '{}'", fmt::join(known, ", "),
+           TomlNode{entry.second, key, file_}.where(), train::nearest_name(key, known), key);
   }
 }
 

@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "train/recipe_fields.h"
 
 namespace heft::cli {
 
-// The text of a regular file of at most 1 MB. `what` the file should be, for errors: "a study's TOML file". Throws DataError.
+// The text of a regular file of at most 256 KB. `what` the file should be, for errors: "a study's TOML file". Throws DataError.
 std::string read_toml_text(const char* op, const char* what, const std::string& path);
 // `path` is for errors.
 toml::table parse_toml(const char* op, const std::string& text, const std::string& path);
@@ -65,6 +66,8 @@ class TomlTable {
   // add(node) for every key but `except`, where tables are flattened to dotted names.
   template <class Add>
   void each_field(const std::vector<std::string>& except, const Add& add, const std::string& prefix = "") const {
+    check(std::count(prefix.begin(), prefix.end(), '.') <= kMostLevels, file_.op,
+          "expected settings at most {} tables deep; {} at {} goes on", kMostLevels, prefix, where());
     for (const auto& entry : toml_) {
       const std::string key = prefix + std::string(entry.first.str());
       if (std::find(except.begin(), except.end(), key) != except.end()) continue;
@@ -74,6 +77,8 @@ class TomlTable {
   }
 
  private:
+  static constexpr int kMostLevels = 8;
+
   const toml::table& toml_;
   const TomlFile& file_;
 };

@@ -22,6 +22,7 @@ function(heft_compile_options target)
                                $<$<BOOL:${HEFT_WERROR}>:-Werror=all-warnings>>)
   if(HEFT_FUZZ)
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+    target_compile_definitions(${target} PRIVATE FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)  # clang leaves this to us
   endif()
   if(heft_sanitizers)
     target_compile_options(${target} PRIVATE -fsanitize=${heft_sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)

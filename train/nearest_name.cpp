@@ -8,6 +8,8 @@
 namespace heft::train {
 namespace {
 
+constexpr std::size_t kMost = 100;  // letters that are looked at: a file may hold a name of a hundred thousand
+
 // Levenshtein's distance, a row of its table at a time.
 std::size_t distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -27,8 +29,9 @@ std::string last_part(const std::string& name) { return name.substr(name.rfind('
 
 }  // namespace
 
-std::string nearest_name(const std::string& name, const std::vector<std::string>& names) {
+std::string nearest_name(const std::string& whole, const std::vector<std::string>& names) {
   check(!names.empty(), "nearest_name", "expected names to choose from; got none");
+  const std::string name = whole.substr(0, kMost);
   const auto cost = [&name](const std::string& other) {
     return std::min(distance(name, other), 1 + distance(last_part(name), last_part(other)));
   };

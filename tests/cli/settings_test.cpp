@@ -121,7 +121,11 @@ TEST_CASE("heft train: what is wrong in the settings is named with its place", "
   CHECK(contains(refusal("lr = ]"), "expected TOML at "));
   CHECK(contains(refusal("lr = 1\nlr = 2\n"), "a.toml:2"));
   CHECK(contains(refusal("optimizer = 'sdg'\n"), "got 'sdg'"));
-  CHECK(contains(refusal(std::string((1u << 20) + 1, '\n'), "", 3), "of at most 1048576 bytes"));
+  std::string dots = "a";  // tables in tables, more than a stack holds
+  for (int i = 0; i < 100000; ++i) dots += ".a";
+  CHECK(contains(refusal("seed = 1\n" + dots + " = 1\n"), "at most 16 dots in a key or text"));
+  CHECK(contains(refusal("a.b.c.d.e.f.g.h.i.j = 1\n"), "at most 8 tables deep; a.b.c.d.e.f.g.h.i. at "));
+  CHECK(contains(refusal(std::string((1u << 18) + 1, '\n'), "", 3), "of at most 262144 bytes"));
   CHECK(contains(refusal("", "HEFT_TRAIN_LAMDA=5 "), "perhaps HEFT_TRAIN_LAMBDA; got HEFT_TRAIN_LAMDA"));
   CHECK(contains(refusal("", "HEFT_TRAIN_LR=fast "), "expected a number for lr at HEFT_TRAIN_LR; got 'fast'"));
   CHECK(contains(refusal("", "HEFT_TRAIN_EPOCHS= "), "a whole number for epochs at HEFT_TRAIN_EPOCHS; got ''"));

@@ -28,6 +28,8 @@ for shape in ((3,), (2, 3), (2, 3, 4), (1, 2, 3, 2), (0, 5)):
     put("gzip", name, bytes((0, 0, 0, 0)) + idx(*shape))
 put("idx", "longer", idx(2, 3) + b"x")
 put("idx", "huge", struct.pack(">IIII", 0x803, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))
+put("idx", "none_of_many", struct.pack(">IIIII", 0x804, 0, 0xFFFFFFFF, 0xFFFFFFFF, 2))  # strides beyond 64 bits
+put("gzip", "none_of_many", bytes((0, 0, 0, 0)) + struct.pack(">IIIII", 0x804, 0, 0xFFFFFFFF, 0xFFFFFFFF, 2))
 put("idx", "two_members.gz", gzip.compress(idx(3), mtime=0) * 2)
 put("gzip", "flipped", bytes((12, 0, 255, 0)) + idx(2, 3))
 put("gzip", "cut", bytes((0, 0, 0, 9)) + idx(2, 3))
@@ -84,6 +86,7 @@ try:
 except ImportError:
     print("without Pillow: the JPEG files stay as they are")
 
+put("csv", "commas", b"," * 1200)
 put("csv", "plain", b"path,label\na.png,cat\nb.png,dog\n")
 put("csv", "quoted", b'\xef\xbb\xbf"a ""b"", c\nd",x\r\n\r\n"",\n')
 put("csv", "open", b'"a,b\nc')
@@ -106,6 +109,9 @@ put("safetensors", "all", safetensors(tensors, bytes(at)))
 put("safetensors", "narrow", safetensors({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}, "b": {"dtype": "BF16", "shape": [1], "data_offsets": [4, 6]}}, b"\x00\x3c\x01\x80\xc0\x7f"))
 put("safetensors", "overlap", safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, bytes(12)))
 put("safetensors", "wraps", safetensors({"a": {"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}}))
+
+put("safetensors", "nested", safetensors({"a": {"shape": [{}] * 20}}))
+put("safetensors", "long", safetensors({"a": {"shape": [1] * 20}}))
 
 study = """name = 'a'
 seeds = [0, 1]
@@ -155,6 +161,7 @@ put("config", "unknown", b"lamda = 5\n")
 put("config", "type", b"lr = 'fast'\n")
 put("config", "twice", b"lr = 1\nlr = 2\n")
 put("config", "nested", b"data = " + b"{a=" * 200)
+put("config", "dots", b"a." * 2000 + b"a = 1\n")
 put("config", "cut", b"data.dir = '''")
 put("config", "date", b"epochs = 2020-01-01\n")
 put("config", "large", b"epochs = 2147483647\nseed = 9223372036854775807\nlr = 1e308\n")
