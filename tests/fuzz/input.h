@@ -19,18 +19,21 @@
 #include "core/sanitizer.h"
 #include "core/tensor.h"
 
-#if HEFT_ASAN
+#if HEFT_ASAN && __has_include(<sanitizer/allocator_interface.h>)  // clang has it, g++ 12 has not
 #include <sanitizer/allocator_interface.h>
+#define HEFT_COUNTS_HEAP 1
+#else
+#define HEFT_COUNTS_HEAP 0
 #endif
 
 namespace heft::test {
 
 // Bytes that this thread holds on the heap beside those it held at the start, and the most there were. Counted under
-// AddressSanitizer; elsewhere 0.
+// clang's AddressSanitizer; elsewhere 0.
 class HeapUse {
  public:
   HeapUse() {
-#if HEFT_ASAN
+#if HEFT_COUNTS_HEAP
     static const int hooked = __sanitizer_install_malloc_and_free_hooks(
         [](const volatile void*, std::size_t bytes) { add(static_cast<std::ptrdiff_t>(bytes)); },
         [](const volatile void* block) {
