@@ -30,10 +30,14 @@ class Arena {
 
  private:
   void add(char* begin, std::size_t bytes);
+  void reserve();
+  // Makes addresses in front of `end` memory. False where the system has no more.
+  bool make_usable(char* end);
   // How many of its bytes may have been trimmed.
   std::size_t take(std::map<char*, std::size_t>::iterator block);
 
-  char *begin_ = nullptr, *top_ = nullptr, *end_ = nullptr;  // memory from top_ on has not been used yet
+  char *begin_ = nullptr, *top_ = nullptr, *end_ = nullptr;  // nothing from top_ on has been used yet
+  char* usable_ = nullptr;                                   // from here on there are addresses and no memory
   bool refused_ = false;
   std::map<char*, std::size_t> by_address_;
   std::set<std::pair<std::size_t, char*>> by_size_;

@@ -1,6 +1,7 @@
 #include "core/caching_allocator.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "core/check.h"
 
@@ -12,6 +13,7 @@ constexpr std::size_t kAlignment = 64;
 // Eight sizes per power of two: at most 12.5 % of a block is wasted, and near-equal shapes share blocks.
 std::size_t block_size(std::size_t bytes) {
   if (bytes <= 512) return (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  if (bytes > SIZE_MAX / 2) return SIZE_MAX / 2;  // more than any machine has; the step would overflow
   std::size_t step = 64;
   while (step * 16 < bytes) step *= 2;
   return (bytes + step - 1) / step * step;

@@ -39,9 +39,10 @@ class HostAllocator final : public CachingAllocator {
  protected:
   bool keeps(std::size_t bytes) const override { return bytes < kLarge; }
   void* obtain(std::size_t bytes) override {
-    bool grew = true;
+    bool grew = false;
     void* block = keeps(bytes) ? nullptr : arena_.allocate(bytes, grew);
-    if (!keeps(bytes) && grew) ++stats_.system_allocations;
+    if (!keeps(bytes) && (grew || !block))
+      ++stats_.system_allocations;  // of those that are kept, whoever asks for one counts it
     if (!block) block = std::aligned_alloc(kAlignment, bytes);
     if (block) ASAN_POISON_MEMORY_REGION(block, bytes);
     return block;

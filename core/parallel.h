@@ -12,7 +12,8 @@ int num_threads();
 void set_num_threads(int n);
 
 // Calls body(begin, end) on disjoint ranges that cover [0, n), in parallel where n > grain. Nested calls run serially.
-// The ranges depend on the thread count: results must not.
+// The ranges depend on the thread count: results must not. What a body throws (one of them, where several do) arrives here
+// when all are done.
 void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body);
 
 }  // namespace heft

@@ -344,6 +344,7 @@ TEST_CASE("An allocation the machine refuses is an error", "[core][memory]") {
 #endif
   CHECK(contains(message_of<MemoryError>([] { Tensor::empty({std::int64_t{1} << 60}, DType::u8); }),
                  "[allocate] expected 1152921504606846976 bytes from the system"));
+  CHECK_THROWS_AS(Tensor::empty({(std::int64_t{1} << 61) + 1}, DType::f32), MemoryError);
   CHECK_THROWS_AS(Tensor::empty({std::int64_t{1} << 62}, DType::f64), ShapeError);
   CHECK(Tensor::ones({2}).numel() == 2);
 }
