@@ -44,7 +44,7 @@ NamedState state_of(const std::vector<HardSample>& samples) {
 }
 
 std::vector<HardSample> samples_of(const NamedState& state, std::int64_t sources, std::int64_t classes) {
-  const Tensor& table = take(state, "samples", DType::f64, -1, kNumbers);
+  const Tensor table = take(state, "samples", DType::f64, -1, kNumbers);
   const std::vector<double> rows = table.to_vector<double>();
   const std::vector<std::uint8_t> pixels = take(state, "pixels", DType::u8, -1).to_vector<std::uint8_t>();
   const auto n = static_cast<std::size_t>(table.size(0));
