@@ -1,8 +1,8 @@
 // 3 x 3 convolutions by Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products in place of 144 for 16 results, after linear
 // transformations of image tiles (6 x 6), filters and results (Lavin & Gray 2016). The interpolation points are 0, +-3/4, +-3/2
 // and infinity: their coefficients are exact in binary, and results err about twice as much as a direct sum's, where the
-// usual points (0, +-1, +-2) err five times as much (docs/performance.md). A NaN or an infinity spoils all results of the tiles that
-// read it. Internal to core/cpu.
+// usual points (0, +-1, +-2) err five times as much (docs/performance.md). A NaN or an infinity spoils all results of the tiles
+// that read it. Internal to core/cpu.
 #pragma once
 
 #include "core/backend.h"
