@@ -10,9 +10,7 @@
 namespace heft::lanes {
 namespace {
 
-onednn::Desc describe(const Shape& shape) {
-  return {onednn::dims_of(shape), dnnl::memory::data_type::f32, dnnl::memory::format_tag::Abcd16a};
-}
+onednn::Desc describe(const Shape& shape) { return onednn::in_format(shape, dnnl::memory::format_tag::Abcd16a); }
 
 // One channel of 16 images, or of the fewer that there are, from row-major planes that are `step` floats apart.
 void interleave(const float* from, std::int64_t step, std::int64_t images, std::int64_t height, std::int64_t width, float* to,

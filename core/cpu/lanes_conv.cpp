@@ -54,7 +54,7 @@ struct Convolve {
     for (int o = 0; o < Out; ++o) {
       if (o >= filled) break;
       for (int t = 0; t < Wide; ++t) {
-        const V sum = c.relu ? (sums[o][t] < V{} ? V{} : sums[o][t]) : sums[o][t];  // a NaN stays, as in the functor Relu
+        const V sum = c.relu ? simd::relu<W>(sums[o][t]) : sums[o][t];
         float* to = y + o * plane + t * kNext;
         if (Step == 1 && t == Wide - 1 && valid < W) simd::store_first<W>(to, sum, valid);
         else simd::store<W>(to, sum);
@@ -159,11 +159,7 @@ struct AddWeightGradient {
         }
     const std::int64_t step = g.channels * g.kernel_height * g.kernel_width;
     for (int o = 0; o < Out; ++o)
-      for (int t = 0; t < Taps; ++t) {
-        float sum = 0;
-        for (int lane = 0; lane < W; ++lane) sum += sums[o][t][lane];
-        out[o * step + t] += sum;
-      }
+      for (int t = 0; t < Taps; ++t) out[o * step + t] += simd::sum<W>(0, sums[o][t]);
   }
 
   template <int W, int Out>
@@ -195,9 +191,7 @@ struct AddWeightGradient {
           simd::Vec<W> sums = {};
           const float* dy = g->dy + (block * g->out_channels + o) * plane;
           for (std::int64_t at = 0; at < plane; at += W) sums += simd::load<W>(dy + at);
-          float sum = 0;
-          for (int lane = 0; lane < W; ++lane) sum += sums[lane];
-          g->biases[group * g->out_channels + o] += sum;
+          g->biases[group * g->out_channels + o] += simd::sum<W>(0, sums);
         }
       }
   }

@@ -73,6 +73,13 @@ Shape shape_of(const Desc& desc) {
   return Shape(std::span<const std::int64_t>(dims));
 }
 Desc row_major(const Dims& dims) { return {dims, dnnl::memory::data_type::f32, dense_strides(dims)}; }
+Desc in_format(const Shape& shape, dnnl::memory::format_tag format) {
+  return {dims_of(shape), dnnl::memory::data_type::f32, format};
+}
+Layout channels_in_blocks(const Shape& shape, std::int64_t block) {
+  using Tag = dnnl::memory::format_tag;
+  return layout_of(in_format(shape, block == 16 ? Tag::aBcd16b : Tag::aBcd8b));
+}
 Desc any_format(const Dims& dims) { return {dims, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any}; }
 Desc desc_of(const Tensor& x) { return x.is_opaque() ? desc_of(x.layout()) : row_major(dims_of(x.shape())); }
 

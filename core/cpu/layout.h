@@ -38,6 +38,10 @@ Dims dims_of(const Shape& shape);
 Shape shape_of(const Desc& desc);
 // Dense row-major f32.
 Desc row_major(const Dims& dims);
+// f32 in a format that has a name.
+Desc in_format(const Shape& shape, dnnl::memory::format_tag format);
+// (N, C, H, W) with 8 or 16 channels side by side, aBcd8b or aBcd16b.
+Layout channels_in_blocks(const Shape& shape, std::int64_t block);
 // What oneDNN may choose the format of.
 Desc any_format(const Dims& dims);
 // x as it lies in memory; x is dense when not opaque.

@@ -46,7 +46,7 @@ struct Part {
   }
   template <int W>
   HEFT_SIMD void store(float* p, const Vec<W>& v) const {
-    std::memcpy(p, &v, static_cast<std::size_t>(floats) * sizeof(float));
+    simd::store_first<W>(p, v, floats);
   }
 };
 
@@ -151,7 +151,7 @@ struct Apply {
           w, piece, HEFT_EACH_VECTOR {
             Vec<W> v = (lanes.template load<W>(job.x + at, zero) - mean) * scale + shift;
             if constexpr (add) v += lanes.template load<W>(job.residual + at, zero);
-            if constexpr (relu) v = v < zero ? zero : v;  // a NaN passes through
+            if constexpr (relu) v = simd::relu<W>(v);
             lanes.template store<W>(job.y + at, v);
           });
     }
@@ -304,11 +304,6 @@ std::optional<Form> form_of(const Tensor& x) {
   return axis == 0 ? Form{outer[0], plane * block, 1} : Form{s[0], plane, block};
 }
 
-std::int64_t width() {
-  const simd::Isa isa = simd::isa();
-  return isa == simd::Isa::avx512 ? 16 : isa == simd::Isa::avx2 ? 8 : 4;
-}
-
 }  // namespace
 
 std::optional<Walk> walk_of(const Tensor& x) {
@@ -316,7 +311,7 @@ std::optional<Walk> walk_of(const Tensor& x) {
   if (!form) return std::nullopt;
   Walk w;
   w.images = form->images, w.pixels = form->pixels, w.channels = x.shape()[1], w.block = form->block;
-  w.width = width();
+  w.width = simd::width();
   if (w.block % w.width != 0 && w.width % w.block != 0) {
     if (x.is_opaque()) return std::nullopt;
     w.block = 1;

@@ -20,4 +20,12 @@ Isa isa() {
   return chosen;
 }
 
+int width() {
+  switch (isa()) {
+    case Isa::avx512: return 16;
+    case Isa::avx2: return 8;
+    default: return 4;
+  }
+}
+
 }  // namespace heft::simd

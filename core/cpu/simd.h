@@ -24,6 +24,8 @@ namespace heft::simd {
 enum class Isa : std::uint8_t { plain, avx2, avx512 };
 // What oneDNN uses too: the CPU's best, or what the environment's ONEDNN_MAX_CPU_ISA allows.
 Isa isa();
+// Floats of a vector of these: the W that run() takes.
+int width();
 
 template <int W>
 struct Vector {
@@ -43,6 +45,18 @@ HEFT_SIMD Vec<W> load(const float* p) {
 template <int W>
 HEFT_SIMD void store(float* p, const Vec<W>& v) {
   std::memcpy(p, &v, sizeof v);
+}
+
+// max(0, v); a NaN stays, as in the functor Relu.
+template <int W>
+HEFT_SIMD Vec<W> relu(const Vec<W>& v) {
+  return v < Vec<W>{} ? Vec<W>{} : v;
+}
+// start and the lanes, added in order.
+template <int W>
+HEFT_SIMD float sum(float start, const Vec<W>& v) {
+  for (int lane = 0; lane < W; ++lane) start += v[lane];
+  return start;
 }
 
 // The first n of v, 0 < n < W.

@@ -11,12 +11,8 @@ namespace {
 struct Relu {
   template <int W>
   HEFT_SIMD static void run(float* y, std::int64_t n) {
-    using V = simd::Vec<W>;
     std::int64_t i = 0;
-    for (; i + W <= n; i += W) {
-      const V v = simd::load<W>(y + i);
-      simd::store<W>(y + i, v < V{} ? V{} : v);
-    }
+    for (; i + W <= n; i += W) simd::store<W>(y + i, simd::relu<W>(simd::load<W>(y + i)));
     for (; i < n; ++i) y[i] = y[i] < 0 ? 0 : y[i];
   }
 };
@@ -41,8 +37,7 @@ struct DotProducts {
       for (int r = 0; r < Rows; ++r) sums[r] += in * simd::load<W>(weight + r * l.k + i);
     }
     for (int r = 0; r < Rows; ++r) {
-      float sum = l.bias ? l.bias[row + r] : 0.0F;
-      for (int lane = 0; lane < W; ++lane) sum += sums[r][lane];
+      float sum = simd::sum<W>(l.bias ? l.bias[row + r] : 0.0F, sums[r]);
       for (std::int64_t rest = i; rest < l.k; ++rest) sum += x[rest] * weight[r * l.k + rest];
       y[row + r] = l.relu && sum < 0 ? 0 : sum;
     }

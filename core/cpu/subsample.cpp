@@ -23,17 +23,11 @@ struct Blocked {
   }
 };
 
-Layout blocked_layout(const Shape& shape, std::int64_t block) {
-  using Tag = dnnl::memory::format_tag;
-  return onednn::layout_of(
-      onednn::Desc(onednn::dims_of(shape), dnnl::memory::data_type::f32, block == 16 ? Tag::aBcd16b : Tag::aBcd8b));
-}
-
 // 16 or 8 channels side by side; 0: another layout.
 std::int64_t block_of(const Tensor& x) {
   if (!x.is_opaque() || x.dtype() != DType::f32) return 0;
   for (const std::int64_t block : {16, 8})
-    if (x.layout() == blocked_layout(x.shape(), block)) return block;
+    if (x.layout() == onednn::channels_in_blocks(x.shape(), block)) return block;
   return 0;
 }
 
@@ -53,7 +47,7 @@ Tensor CpuBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t 
   if (block == 0) return HostBackend::subsample(x, stride, before, after);
   const Shape& s = x.shape();
   const Shape shape{s[0], before + s[1] + after, (s[2] + stride - 1) / stride, (s[3] + stride - 1) / stride};
-  Tensor y = Tensor::empty(shape, DType::f32, Device::cpu(), blocked_layout(shape, block));
+  Tensor y = Tensor::empty(shape, DType::f32, Device::cpu(), onednn::channels_in_blocks(shape, block));
   const Blocked from(s, block), to(shape, block);
   const std::int64_t run = std::gcd(std::gcd(before, s[1]), block);  // channels that stay together
   const auto* px = static_cast<const float*>(x.raw());
@@ -73,7 +67,7 @@ Tensor CpuBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t 
 Tensor CpuBackend::subsample_backward(const Tensor& dy, const Shape& s, std::int64_t stride, std::int64_t before) {
   const std::int64_t block = block_of(dy);
   if (block == 0) return HostBackend::subsample_backward(dy, s, stride, before);
-  Tensor dx = Tensor::empty(s, DType::f32, Device::cpu(), blocked_layout(s, block));
+  Tensor dx = Tensor::empty(s, DType::f32, Device::cpu(), onednn::channels_in_blocks(s, block));
   const Blocked from(dy.shape(), block), to(s, block);
   const std::int64_t run = std::gcd(std::gcd(before, s[1]), block);
   const auto* pdy = static_cast<const float*>(dy.raw());

@@ -107,7 +107,7 @@ struct Filter {
 template <class FilterAt>
 Tensor transformed(std::int64_t out, std::int64_t in, const FilterAt& filter_at) {
   Tensor all = Tensor::empty(Shape{kPositions, out, in});
-  const std::int64_t width = vector_width(), pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
+  const std::int64_t width = simd::width(), pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
   auto* values = static_cast<float*>(all.mutable_raw());
   parallel_for(out / pair, std::max<std::int64_t>(4096 / (pair * in), 1),
                [=, &filter_at](std::int64_t begin, std::int64_t end) {
@@ -135,7 +135,7 @@ Tensor transformed(std::int64_t out, std::int64_t in, const FilterAt& filter_at)
 template <class FilterAt>
 Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int64_t, 2>& padding, const Tensor& bias,
                 const FilterAt& filter_at) {
-  const std::int64_t width = vector_width(), in = x.size(1), out = y_shape[1];
+  const std::int64_t width = simd::width(), in = x.size(1), out = y_shape[1];
   const Tensor source = in_blocks(x);
   Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), blocked(y_shape));
   const Tensor filters = transformed(out, in, filter_at);
@@ -162,7 +162,7 @@ Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int
 }  // namespace
 
 bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
-  const std::int64_t width = vector_width();
+  const std::int64_t width = simd::width();
   if (width < 8) return false;
   const auto is = [](const std::array<std::int64_t, 2>& pair, std::int64_t value) {
     return pair[0] == value && pair[1] == value;

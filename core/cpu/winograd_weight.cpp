@@ -118,7 +118,7 @@ constexpr std::int64_t kTasks = 8;
 
 WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& weight_shape, bool want_bias,
                                        const Conv2dGeometry& geometry) {
-  const std::int64_t width = vector_width(), out = weight_shape[0], in = weight_shape[1], sum_size = kPositions * in * out;
+  const std::int64_t width = simd::width(), out = weight_shape[0], in = weight_shape[1], sum_size = kPositions * in * out;
   const Tensor pixels = in_blocks(x), results = in_blocks(dy);
   const Gradient work{images_of(pixels), images_of(results), geometry.padding[0], geometry.padding[1], grid_of(dy.shape())};
   const std::int64_t tiles = work.grid.count(), blocks = out / width;
