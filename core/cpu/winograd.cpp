@@ -46,19 +46,18 @@ struct Convolve {
     using V = simd::Vec<W>;
     V half[kResults][kTile];
     for (int j = 0; j < kTile; ++j) {
-      const auto at = [=](int i) { return positions + (i * kTile + j) * step; };
-      V column[4];
-      positions_to_results<V>(simd::load<W>(at(0)), simd::load<W>(at(1)), simd::load<W>(at(2)), simd::load<W>(at(3)),
-                              simd::load<W>(at(4)), simd::load<W>(at(5)), column);
-      for (int i = 0; i < kResults; ++i) half[i][j] = column[i];
+      V column[kTile], rows[kResults];
+      for (int i = 0; i < kTile; ++i) column[i] = simd::load<W>(positions + (i * kTile + j) * step);
+      to_results<V>(column, rows);
+      for (int i = 0; i < kResults; ++i) half[i][j] = rows[i];
     }
     const V bias = c.bias ? simd::load<W>(c.bias + block * W) : V{};
     const std::int64_t rows = std::min(kResults, c.out_height - place.top),
                        columns = std::min(kResults, c.out_width - place.left);
     float* y = c.y + (((place.image * c.out_blocks + block) * c.out_height + place.top) * c.out_width + place.left) * W;
     for (std::int64_t i = 0; i < rows; ++i, y += c.out_width * W) {
-      V row[4];
-      positions_to_results<V>(half[i][0], half[i][1], half[i][2], half[i][3], half[i][4], half[i][5], row);
+      V row[kResults];
+      to_results<V>(half[i], row);
       for (std::int64_t j = 0; j < columns; ++j) simd::store<W>(y + j * W, row[j] + bias);
     }
   }
@@ -70,8 +69,8 @@ struct Convolve {
     for (std::int64_t t = 0; t < count; ++t) {
       const Place place(c.grid, first + t);
       for (std::int64_t block = 0; block < c.x.blocks; ++block)
-        read_tile<W>(c.x, place.image, block, place.top - c.padding_height, place.left - c.padding_width,
-                     pixels + (block * kTogether + t) * W, pixel_step);
+        read_tile<W, kTile>(c.x, place.image, block, place.top - c.padding_height, place.left - c.padding_width,
+                            pixels + (block * kTogether + t) * W, pixel_step);
     }
     for (std::int64_t block = 0; block < c.out_blocks; block += Pair) {
       const float* filters = c.filters + block * kPositions * c.x.blocks * W * W;

@@ -55,95 +55,73 @@ struct Pixels {
   unsigned rows = 0, columns = 0;  // bits of those that the image has
 };
 
-template <int Size>
-HEFT_SIMD bool is_inside(const Images& x, std::int64_t top, std::int64_t left) {
-  return top >= 0 && left >= 0 && top + Size <= x.height && left + Size <= x.width;
-}
-
 // One axis of B^T d: six pixels to six positions.
 template <class V>
-HEFT_SIMD void pixels_to_positions(const V& d0, const V& d1, const V& d2, const V& d3, const V& d4, const V& d5, V (&out)[6]) {
-  const V even_p = d4 - kQ2 * d2, odd_p = kP * (d3 - kQ2 * d1), even_q = d4 - kP2 * d2, odd_q = kQ * (d3 - kP2 * d1);
-  out[0] = kP2 * kQ2 * d0 - (kP2 + kQ2) * d2 + d4;
+HEFT_SIMD void to_positions(const V (&d)[6], V (&out)[6]) {
+  const V even_p = d[4] - kQ2 * d[2], odd_p = kP * (d[3] - kQ2 * d[1]), even_q = d[4] - kP2 * d[2],
+          odd_q = kQ * (d[3] - kP2 * d[1]);
+  out[0] = kP2 * kQ2 * d[0] - (kP2 + kQ2) * d[2] + d[4];
   out[1] = even_p + odd_p;
   out[2] = even_p - odd_p;
   out[3] = even_q + odd_q;
   out[4] = even_q - odd_q;
-  out[5] = kP2 * kQ2 * d1 - (kP2 + kQ2) * d3 + d5;
+  out[5] = kP2 * kQ2 * d[1] - (kP2 + kQ2) * d[3] + d[5];
 }
 
 // One axis of A^T m: six positions to four results.
 template <class V>
-HEFT_SIMD void positions_to_results(const V& m0, const V& m1, const V& m2, const V& m3, const V& m4, const V& m5, V (&out)[4]) {
-  const V even_p = m1 + m2, odd_p = m1 - m2, even_q = m3 + m4, odd_q = m3 - m4;
-  out[0] = m0 + even_p + even_q;
+HEFT_SIMD void to_results(const V (&m)[6], V (&out)[4]) {
+  const V even_p = m[1] + m[2], odd_p = m[1] - m[2], even_q = m[3] + m[4], odd_q = m[3] - m[4];
+  out[0] = m[0] + even_p + even_q;
   out[1] = kP * odd_p + kQ * odd_q;
   out[2] = kP2 * even_p + kQ2 * even_q;
-  out[3] = kP2 * kP * odd_p + kQ2 * kQ * odd_q + m5;
+  out[3] = kP2 * kP * odd_p + kQ2 * kQ * odd_q + m[5];
 }
 
 // One axis of A y, its transpose: four gradients of results to six positions.
 template <class V>
-HEFT_SIMD void results_to_positions(const V& y0, const V& y1, const V& y2, const V& y3, V (&out)[6]) {
-  const V even_p = y0 + kP2 * y2, odd_p = kP * (y1 + kP2 * y3), even_q = y0 + kQ2 * y2, odd_q = kQ * (y1 + kQ2 * y3);
-  out[0] = y0;
+HEFT_SIMD void to_positions(const V (&y)[4], V (&out)[6]) {
+  const V even_p = y[0] + kP2 * y[2], odd_p = kP * (y[1] + kP2 * y[3]), even_q = y[0] + kQ2 * y[2],
+          odd_q = kQ * (y[1] + kQ2 * y[3]);
+  out[0] = y[0];
   out[1] = even_p + odd_p;
   out[2] = even_p - odd_p;
   out[3] = even_q + odd_q;
   out[4] = even_q - odd_q;
-  out[5] = y3;
+  out[5] = y[3];
 }
 
-// The 36 positions of a tile of pixels, `step` floats apart.
-template <int W, bool Inside>
-HEFT_SIMD void transform_pixels(const Pixels<W, kTile, Inside>& pixels, float* out, std::int64_t step) {
+// The 36 positions of a tile of pixels, or of gradients of results, `step` floats apart: both axes, one after the other.
+template <int W, int Size, bool Inside>
+HEFT_SIMD void transform(const Pixels<W, Size, Inside>& tile, float* out, std::int64_t step) {
   using V = simd::Vec<W>;
-  V half[kTile][kTile];
-  for (int j = 0; j < kTile; ++j) {
-    V column[6];
-    pixels_to_positions<V>(pixels.at(0, j), pixels.at(1, j), pixels.at(2, j), pixels.at(3, j), pixels.at(4, j), pixels.at(5, j),
-                           column);
-    for (int i = 0; i < kTile; ++i) half[i][j] = column[i];
+  V half[kTile][Size];
+  for (int j = 0; j < Size; ++j) {
+    V column[Size], positions[kTile];
+    for (int i = 0; i < Size; ++i) column[i] = tile.at(i, j);
+    to_positions<V>(column, positions);
+    for (int i = 0; i < kTile; ++i) half[i][j] = positions[i];
   }
   for (int i = 0; i < kTile; ++i) {
-    V row[6];
-    pixels_to_positions<V>(half[i][0], half[i][1], half[i][2], half[i][3], half[i][4], half[i][5], row);
-    for (int j = 0; j < kTile; ++j) simd::store<W>(out + (i * kTile + j) * step, row[j]);
+    V positions[kTile];
+    to_positions<V>(half[i], positions);
+    for (int j = 0; j < kTile; ++j) simd::store<W>(out + (i * kTile + j) * step, positions[j]);
   }
 }
 
-// The same of a tile of gradients of results.
-template <int W, bool Inside>
-HEFT_SIMD void transform_gradients(const Pixels<W, kResults, Inside>& gradients, float* out, std::int64_t step) {
-  using V = simd::Vec<W>;
-  V half[kTile][kResults];
-  for (int j = 0; j < kResults; ++j) {
-    V column[6];
-    results_to_positions<V>(gradients.at(0, j), gradients.at(1, j), gradients.at(2, j), gradients.at(3, j), column);
-    for (int i = 0; i < kTile; ++i) half[i][j] = column[i];
-  }
-  for (int i = 0; i < kTile; ++i) {
-    V row[6];
-    results_to_positions<V>(half[i][0], half[i][1], half[i][2], half[i][3], row);
-    for (int j = 0; j < kTile; ++j) simd::store<W>(out + (i * kTile + j) * step, row[j]);
-  }
-}
-
-// Reads and transforms a tile.
-template <int W>
+// Reads a tile from (top, left) on and transforms it: Size is kTile for pixels, kResults for gradients.
+template <int W, int Size>
 HEFT_SIMD void read_tile(const Images& x, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
                          float* out, std::int64_t step) {
-  if (is_inside<kTile>(x, top, left)) transform_pixels(Pixels<W, kTile, true>(x, image, block, top, left), out, step);
-  else transform_pixels(Pixels<W, kTile, false>(x, image, block, top, left), out, step);
+  if (top >= 0 && left >= 0 && top + Size <= x.height && left + Size <= x.width)
+    transform(Pixels<W, Size, true>(x, image, block, top, left), out, step);
+  else transform(Pixels<W, Size, false>(x, image, block, top, left), out, step);
 }
-// The same of gradients, and adds them up into `sum` if that is not null.
+
+// sum += the gradients of a tile.
 template <int W>
-HEFT_SIMD void read_gradients(const Images& dy, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
-                              float* out, std::int64_t step, float* sum) {
-  if (is_inside<kResults>(dy, top, left))
-    transform_gradients(Pixels<W, kResults, true>(dy, image, block, top, left), out, step);
-  else transform_gradients(Pixels<W, kResults, false>(dy, image, block, top, left), out, step);
-  if (!sum) return;
+HEFT_SIMD void add_gradients(const Images& dy, std::int64_t image, std::int64_t block, std::int64_t top, std::int64_t left,
+                             float* sum) {
   const Pixels<W, kResults, false> gradients(dy, image, block, top, left);
   simd::Vec<W> total = simd::load<W>(sum);
   for (int i = 0; i < kResults; ++i)

@@ -64,12 +64,13 @@ struct AddProducts {
       for (std::int64_t t = 0; t < count; ++t) {
         const Place place(g->grid, first + t);
         for (std::int64_t block = 0; block < g->x.blocks; ++block)
-          read_tile<W>(g->x, place.image, block, place.top - g->padding_height, place.left - g->padding_width,
-                       pixels + (block * kTogether + t) * W, pixel_step);
-        for (std::int64_t block = task->first_block; block < task->last_block; ++block)
-          read_gradients<W>(g->dy, place.image, block, place.top, place.left,
-                            gradients + ((block - task->first_block) * kTogether + t) * W, gradient_step,
-                            task->bias ? task->bias + block * W : nullptr);
+          read_tile<W, kTile>(g->x, place.image, block, place.top - g->padding_height, place.left - g->padding_width,
+                              pixels + (block * kTogether + t) * W, pixel_step);
+        for (std::int64_t block = task->first_block; block < task->last_block; ++block) {
+          read_tile<W, kResults>(g->dy, place.image, block, place.top, place.left,
+                                 gradients + ((block - task->first_block) * kTogether + t) * W, gradient_step);
+          if (task->bias) add_gradients<W>(g->dy, place.image, block, place.top, place.left, task->bias + block * W);
+        }
       }
       for (std::int64_t p = 0; p < kPositions; ++p) {
         const float *in = pixels + p * pixel_step, *d = gradients + p * gradient_step;
