@@ -5,6 +5,7 @@
 #include "core/cpu/lanes.h"
 #include "core/cpu/layout.h"
 #include "core/cpu/simd.h"
+#include "core/cpu/small.h"
 #include "core/ops.h"
 #include "core/parallel.h"
 
@@ -197,15 +198,6 @@ struct AddWeightGradient {
   }
 };
 
-Tensor sum_of_groups(const std::vector<float>& groups, std::int64_t count, const Shape& shape) {
-  Tensor total = Tensor::zeros(shape);
-  auto* sum = static_cast<float*>(total.mutable_raw());
-  const std::int64_t n = shape.numel();
-  for (std::int64_t g = 0; g < count; ++g)
-    for (std::int64_t i = 0; i < n; ++i) sum[i] += groups[static_cast<std::size_t>(g * n + i)];
-  return total;
-}
-
 bool geometry_suits(const Shape& weight, const Conv2dGeometry& g) {
   const auto pads = [](std::int64_t channels) { return channels % 8 != 0; };
   const bool plain = g.groups == 1 && g.stride[0] == 1 && g.stride[1] == 1 && g.dilation[0] == 1 && g.dilation[1] == 1 &&
@@ -266,16 +258,19 @@ WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const 
   constexpr std::int64_t kMostGroups = 16;
   const Bordered in = bordered(x, geometry.padding[0], geometry.padding[1]), d = bordered(dy, 0, 0);
   const std::int64_t groups = std::min(in.blocks, kMostGroups);
-  std::vector<float> weights(static_cast<std::size_t>(groups * weight_shape.numel())),
-      biases(static_cast<std::size_t>(want_bias ? groups * d.channels : 0));
+  const std::int64_t size = weight_shape.numel();
+  Tensor weights = Tensor::zeros(Shape{groups * size}), biases = Tensor::zeros(Shape{groups * d.channels});
+  auto *weight_sums = static_cast<float*>(weights.mutable_raw()), *bias_sums = static_cast<float*>(biases.mutable_raw());
   const WeightGradient work{
-      in.data,         d.data,          in.blocks,  groups,   in.channels, in.height,      in.width,
-      weight_shape[2], weight_shape[3], d.channels, d.height, d.width,     weights.data(), want_bias ? biases.data() : nullptr};
-  const std::int64_t cost = weight_shape.numel() * d.height * d.width * kLanes * (in.blocks / groups);
+      in.data,         d.data,          in.blocks,  groups,   in.channels, in.height,   in.width,
+      weight_shape[2], weight_shape[3], d.channels, d.height, d.width,     weight_sums, want_bias ? bias_sums : nullptr};
+  const std::int64_t cost = size * d.height * d.width * kLanes * (in.blocks / groups);
   parallel_for(groups, std::max<std::int64_t>(kGrain / cost, 1),
                [&work](std::int64_t begin, std::int64_t end) { simd::run<AddWeightGradient>(&work, begin, end); });
-  return {sum_of_groups(weights, groups, weight_shape),
-          want_bias ? sum_of_groups(biases, groups, Shape{d.channels}) : Tensor{}};
+  small::add_groups(weight_sums, groups, size);
+  small::add_groups(bias_sums, groups, d.channels);
+  return {weights.slice(0, 0, size).clone().reshape(weight_shape),
+          want_bias ? biases.slice(0, 0, d.channels).clone() : Tensor{}};
 }
 
 }  // namespace heft::lanes

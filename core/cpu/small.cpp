@@ -70,6 +70,13 @@ void relu_in_place(Tensor& y) {
                [values](std::int64_t begin, std::int64_t end) { simd::run<Relu>(values + begin, end - begin); });
 }
 
+void add_groups(float* sums, std::int64_t groups, std::int64_t size) {
+  parallel_for(size, 16384, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t g = 1; g < groups; ++g)
+      for (std::int64_t i = begin; i < end; ++i) sums[i] += sums[g * size + i];
+  });
+}
+
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu) {
   const std::int64_t n = x.size(0), k = x.size(1), m = weight.size(0);
   Tensor y = Tensor::empty(Shape{n, m});

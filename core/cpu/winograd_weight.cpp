@@ -1,4 +1,5 @@
 // The weight's gradient: at each of 36 positions, the products of all tiles' pixels and gradients, transformed back at the end.
+#include "core/cpu/small.h"
 #include "core/cpu/winograd.h"
 #include "core/cpu/winograd_layout.h"
 #include "core/cpu/winograd_tile.h"
@@ -104,14 +105,6 @@ struct TransformBack {
   }
 };
 
-// sums[0] += sums[1] += ..., `size` apart.
-void add_groups(float* sums, std::int64_t groups, std::int64_t size) {
-  parallel_for(size, 16384, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t g = 1; g < groups; ++g)
-      for (std::int64_t i = begin; i < end; ++i) sums[i] += sums[g * size + i];
-  });
-}
-
 constexpr std::int64_t kSumBytes = 2 << 20;  // of all groups, where more than two are left
 constexpr std::int64_t kTasks = 8;
 
@@ -144,9 +137,9 @@ WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const 
                              static_cast<float*>(result_space.mutable_raw()));
     }
   });
-  add_groups(sum, groups, sum_size);
-  add_groups(bias_sum, groups, out);
-  WeightGradients gradients{Tensor::empty(weight_shape), want_bias ? bias.slice(0, 0, out).contiguous() : Tensor{}};
+  small::add_groups(sum, groups, sum_size);
+  small::add_groups(bias_sum, groups, out);
+  WeightGradients gradients{Tensor::empty(weight_shape), want_bias ? bias.slice(0, 0, out).clone() : Tensor{}};
   auto* to = static_cast<float*>(gradients.weight.mutable_raw());
   parallel_for(in, std::max<std::int64_t>(1024 / out, 1), [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t channel = begin; channel < end; ++channel) simd::run<TransformBack>(sum, out, in, channel, to);
