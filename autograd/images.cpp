@@ -33,20 +33,18 @@ struct Form {
   Layout layout;
 };
 
-// relu(conv2d(...)), or without the relu. `behind`: what arrives at it, as it is in front of it.
+// relu(conv2d(...)), or without the relu.
 Variable convolution(const char* op, bool relu, const Variable& x, const Variable& weight, const Variable& bias,
                      const Conv2dGeometry& geometry) {
   conv2d_shape(x.shape(), weight.shape(), geometry);
   const Tensor& w = prepare(weight, x.value(), geometry);
   const Saved images(weight.requires_grad() ? x.value() : Tensor{});
   const Tensor y = conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry, relu);
-  const auto behind = [y = Saved(relu ? y : Tensor{}), relu](const Tensor& d) {
-    return relu ? unary_backward<fn::Relu>(y, y, d) : d;
-  };
+  const auto across = [y = Saved(relu ? y : Tensor{})](const Tensor& d) { return across_relu(y, d); };
   return record(
       op, y, {x, weight, bias},
       [=, x = images, w = Saved(w), shape = x.shape()](const Tensor& d, const std::vector<bool>& needed) {
-        const Tensor dy = behind(d);
+        const Tensor dy = across(d);
         std::vector<Tensor> grads(3);
         if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
         if (needed[1]) {
@@ -59,10 +57,10 @@ Variable convolution(const char* op, bool relu, const Variable& x, const Variabl
       },
       // Linear in images and weight each; the bias rides along with the first of the two.
       [=, x = images, w = Saved(w), shape = y.shape()](const std::vector<Tensor>& d) {
-        if (!d[0].defined() && !d[1].defined()) return behind(d[2].reshape({1, -1, 1, 1}).expand(shape));
-        if (!d[0].defined()) return behind(conv2d(x, d[1], d[2], geometry));
+        if (!d[0].defined() && !d[1].defined()) return across(d[2].reshape({1, -1, 1, 1}).expand(shape));
+        if (!d[0].defined()) return across(conv2d(x, d[1], d[2], geometry));
         const Tensor along_x = conv2d(d[0], w, d[2], geometry);
-        return behind(d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x);
+        return across(d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x);
       },
       {{"stride", geometry.stride},
        {"padding", geometry.padding},

@@ -10,17 +10,15 @@ namespace {
 // (..., K) -> (rows, K)
 Tensor rows(const Tensor& x) { return x.reshape(Shape{x.shape().product(0, x.rank() - 1), x.size(-1)}); }
 
-// relu(linear(...)), or without the relu. `behind`: what arrives at it, as it is in front of it.
+// relu(linear(...)), or without the relu.
 Variable affine(const char* op, bool relu, const Variable& x, const Variable& weight, const Variable& bias) {
   const Tensor y = linear(x.value(), weight.value(), bias.defined() ? bias.value() : Tensor{}, relu);
   const Saved kept(weight.requires_grad() ? x.value() : Tensor{});
-  const auto behind = [y = Saved(relu ? y : Tensor{}), relu](const Tensor& d) {
-    return relu ? unary_backward<fn::Relu>(y, y, d) : d;
-  };
+  const auto across = [y = Saved(relu ? y : Tensor{})](const Tensor& d) { return across_relu(y, d); };
   return record(
       op, y, {x, weight, bias},
       [=, x = kept, weight = Saved(weight.value()), shape = x.shape()](const Tensor& d, const std::vector<bool>& needed) {
-        const Tensor dy = behind(d);
+        const Tensor dy = across(d);
         std::vector<Tensor> grads(3);
         if (needed[0]) grads[0] = matmul(rows(dy), weight).reshape(shape);
         if (needed[1]) {
@@ -33,10 +31,10 @@ Variable affine(const char* op, bool relu, const Variable& x, const Variable& we
       },
       // Linear in x and weight each; the bias rides along with the first of the two.
       [=, x = kept, weight = Saved(weight.value()), shape = y.shape()](const std::vector<Tensor>& d) {
-        if (!d[0].defined() && !d[1].defined()) return behind(d[2].expand(shape));
-        if (!d[0].defined()) return behind(linear(x, d[1], d[2]));
+        if (!d[0].defined() && !d[1].defined()) return across(d[2].expand(shape));
+        if (!d[0].defined()) return across(linear(x, d[1], d[2]));
         const Tensor along_x = linear(d[0], weight, d[2]);
-        return behind(d[1].defined() ? along_x + linear(x, d[1]) : along_x);
+        return across(d[1].defined() ? along_x + linear(x, d[1]) : along_x);
       });
 }
 

@@ -44,7 +44,7 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
       // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
       // gamma and beta the operation is linear: itself at their tangents.
       [x = Saved(x.value()), gamma = Saved(gamma.value()), y = Saved(relu ? r.output : Tensor{}), mean = r.mean,
-       variance = r.variance, eps, relu](const std::vector<Tensor>& d) {
+       variance = r.variance, eps](const std::vector<Tensor>& d) {
         Tensor sum;
         const auto add = [&sum](const Tensor& term) { sum = sum.defined() ? sum + term : term; };
         if (d[0].defined()) add(batch_norm_backward(d[0], x, gamma, mean, variance, eps).input);
@@ -52,7 +52,7 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
         if (d[1].defined() || d[2].defined())
           add(batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps));
         if (d.size() > 3 && d[3].defined()) add(d[3]);
-        return relu ? unary_backward<fn::Relu>(y, y, sum) : sum;
+        return across_relu(y, sum);
       });
 }
 

@@ -46,6 +46,9 @@ template <class F>
 Tensor unary_backward(const Tensor& x, const Tensor& y, const Tensor& dy, F f = {}) {
   return unary_backward_op(fn::IndexOf<F, fn::Unary>::value, F::name, fn::keeps_zero<F>(), pack(f), x, y, dy);
 }
+// For operations that may end in a ReLU: d, a gradient or a tangent, across the one whose output is y; d itself where there was
+// none and y is undefined.
+inline Tensor across_relu(const Tensor& y, const Tensor& d) { return y.defined() ? unary_backward<fn::Relu>(y, y, d) : d; }
 template <class F>
 Tensor binary(const Tensor& a, const Tensor& b) {
   return binary_op(fn::IndexOf<F, fn::Binary>::value, F::name, fn::keeps_zero<F>(), a, b);
