@@ -4,18 +4,25 @@
 namespace heft {
 namespace {
 
-// c[i] = f(a[i], b[i]) along a row; the usual steps get loops the compiler can vectorise.
+// c[i] = f(a[i], b[i]) along a row; the usual steps get loops the compiler can vectorise, but for whole numbers: labels and
+// counts are few, and the loops would be 100 KB.
 template <class F, class A, class C>
 void row_loop(F f, const A* a, std::int64_t da, const A* b, std::int64_t db, C* c, std::int64_t n) {
-  if (da == 1 && db == 1) {
-    for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i], b[i]);
-  } else if (da == 1 && db == 0) {
-    for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i], *b);
-  } else if (da == 0 && db == 1) {
-    for (std::int64_t i = 0; i < n; ++i) c[i] = f(*a, b[i]);
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i * da], b[i * db]);
+  if constexpr (std::is_floating_point_v<A>) {
+    if (da == 1 && db == 1) {
+      for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i], b[i]);
+      return;
+    }
+    if (da == 1 && db == 0) {
+      for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i], *b);
+      return;
+    }
+    if (da == 0 && db == 1) {
+      for (std::int64_t i = 0; i < n; ++i) c[i] = f(*a, b[i]);
+      return;
+    }
   }
+  for (std::int64_t i = 0; i < n; ++i) c[i] = f(a[i * da], b[i * db]);
 }
 
 // The result is dense in `y`'s own order, which is the operands' when they are opaque.
@@ -24,13 +31,7 @@ void apply(F f, const Tensor& a, const Tensor& b, Tensor& y) {
   const A* pa = static_cast<const A*>(a.raw());
   const A* pb = static_cast<const A*>(b.raw());
   C* py = static_cast<C*>(y.mutable_raw());
-  if (a.is_opaque()) {
-    parallel_for(y.buffer_elements(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      row_loop(f, pa + begin, 1, pb + begin, 1, py + begin, end - begin);
-    });
-    return;
-  }
-  for_each_row<3>(y.shape(), {broadcast_strides(a, y.shape()), broadcast_strides(b, y.shape()), y.strides()},
+  for_each_row<3>(loop_shape(y), {loop_strides(a, y), loop_strides(b, y), loop_strides(y, y)},
                   [&](const auto& at, std::int64_t n, const auto& steps) {
                     row_loop(f, pa + at[0], steps[0], pb + at[1], steps[1], py + at[2], n);
                   });
@@ -82,15 +83,8 @@ void backward_kernel(int which, const Tensor& a, const Tensor& b, const Tensor& 
       pdx[at[4] + i * d[4]] = which == 0 ? F{}.backward_a(va, vb, vy, vdy) : F{}.backward_b(va, vb, vy, vdy);
     }
   };
-  if (a.is_opaque()) {
-    parallel_for(dx.buffer_elements(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      row({begin, begin, begin, begin, begin}, end - begin, {1, 1, 1, 1, 1});
-    });
-    return;
-  }
-  const Shape& shape = y.shape();
-  for_each_row<5>(shape, {broadcast_strides(a, shape), broadcast_strides(b, shape), y.strides(), dy.strides(), dx.strides()},
-                  row);
+  for_each_row<5>(loop_shape(y),
+                  {loop_strides(a, y), loop_strides(b, y), loop_strides(y, y), loop_strides(dy, y), loop_strides(dx, y)}, row);
 }
 
 template <class T, class... Fs>
