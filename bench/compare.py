@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times heft's steps beside PyTorch's on this machine and prints a table in markdown.
 
-Each program is a server (bench/heft_bench.cpp, bench/torch_peer.py) that is started and warmed up, and then waits without using
+Each program is a server (bench/heft_bench.cpp, bench/torch_peer.py, bench/torch/torch_peer.cpp) that is started and warmed up, and then waits without using
 the CPU. In each round every server runs its steps once, about --seconds of them, one server after the other in random order, so
 that whatever else changes on the machine hits all alike. The table has the median over the rounds and its quartiles; `ratio` is
 the time over that of the best peer in the same round, the median over rounds: below 1 is faster than every peer.
@@ -38,9 +38,10 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEER = ROOT / "bench" / "torch_peer.py"
+CPP_PEER = "torch-peer"  # PyTorch's C++ front end, beside heft-bench
 MODELS = ["mlp", "lenet5", "vgg_small", "resnet20", "resnet32"]
 PEERS = {
-    "cpu": ["eager:nchw", "eager:channels_last", "compile:channels_last"],
+    "cpu": ["eager:nchw", "eager:channels_last", "c++:nchw", "c++:channels_last", "compile:channels_last"],
     "cuda": ["eager:channels_last", "compile:channels_last", "graph:channels_last"],
 }
 RESERVED = "peak reserved "  # as torch_peer.py begins that line
@@ -67,7 +68,8 @@ class Server:
             self._process = subprocess.Popen(self._command, env=self._environment, stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
         except OSError as error:
-            raise Failed(f"cannot be started: {error.strerror}") from None
+            hint = " (bench/CMakeLists.txt builds it where libtorch-dev is)" if self._command[0].endswith(CPP_PEER) else ""
+            raise Failed(f"cannot be started: {self._command[0]}: {error.strerror}{hint}") from None
         line = self._line(timeout)
         if line != "ready":
             raise Failed(f"said '{line}' instead of 'ready'")
@@ -252,8 +254,11 @@ def make_servers(options, model, batch, kind):
         if (mode, layout, precision) in seen:
             continue
         seen.add((mode, layout, precision))
-        command = [options.python, str(PEER), "serve", model, kind, str(batch), "--device", options.device, "--mode", mode,
-                   "--layout", layout, "--precision", precision, "--warmup", str(options.warmup)]
+        command = ["serve", model, kind, str(batch), "--layout", layout, "--warmup", str(options.warmup)]
+        if mode == "c++":
+            command.insert(0, str(pathlib.Path(shlex.split(options.heft[0])[0]).with_name(CPP_PEER)))
+        else:
+            command = [options.python, str(PEER), *command, "--device", options.device, "--mode", mode, "--precision", precision]
         words = ["PyTorch", mode]
         if model != "mlp":
             words.append(layout)
@@ -442,7 +447,7 @@ def parse():
     parser.add_argument("--batch", nargs="+", type=int, default=[128])
     parser.add_argument("--kind", nargs="+", choices=list(KINDS), default=["train"])
     parser.add_argument("--peers", nargs="+", metavar="MODE[:LAYOUT[:PRECISION]]",
-                        help="flags of bench/torch_peer.py, or none [" +
+                        help="flags of bench/torch_peer.py, c++ for the C++ front end on a CPU, or none [" +
                              "; ".join(f"{device}: {' '.join(peers)}" for device, peers in PEERS.items()) + "]")
     parser.add_argument("--precision", choices=["tf32", "f32", "bf16"], default="tf32",
                         help="on a GPU; bf16 is for peers alone, heft then has tf32 [tf32]")
@@ -470,6 +475,8 @@ def parse():
     for spec in options.peers or []:
         if spec.count(":") > 2:
             parser.error(f"expected --peers MODE[:LAYOUT[:PRECISION]]; got '{spec}'")
+        if spec.startswith("c++") and options.device != "cpu":
+            parser.error(f"expected --peers {spec} with --device cpu")
     options.peers = [] if options.peers == ["none"] else options.peers or PEERS[options.device]
     options.python = find_python(options.python) if options.peers else sys.executable
     return options

@@ -28,6 +28,14 @@ if(DEFINED PYTHON)
   if(NOT code EQUAL 1 OR NOT out MATCHES "heft: not measured: cannot be started" OR out MATCHES "\\*\\*heft")
     message(FATAL_ERROR "expected exit code 1 and a line on the program that is not there; got ${code} and\n${out}${err}")
   endif()
+  # A peer that is not there is named, and what it needs.
+  configure_file(${BENCH} ${CMAKE_CURRENT_BINARY_DIR}/without_peer/heft-bench COPYONLY)
+  execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${CMAKE_CURRENT_BINARY_DIR}/without_peer/heft-bench --peers c++ --models mlp
+                          --batch 1 --rounds 1 --seconds 0.02 --warmup 2 --wait-idle 0
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  if(NOT code EQUAL 0 OR NOT out MATCHES "PyTorch c\\+\\+: not measured: cannot be started: .*torch-peer: .*libtorch-dev")
+    message(FATAL_ERROR "expected a line on the peer that is not there; got ${code} and\n${out}${err}")
+  endif()
   return()
 endif()
 
