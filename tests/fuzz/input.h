@@ -5,6 +5,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,15 +85,30 @@ class MemoryFile {
   int file_;
 };
 
+// Seconds of a processor that this thread has had: what a hang is measured in, for a stopped or starved program hangs by no
+// fault of its input.
+inline double processor_seconds() {
+  timespec time{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) != 0) std::abort();
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 // Runs read(payload) on a file of `file_bytes`; a refusal is fine, any other exception leaves and ends the program. So does
-// memory beyond 8 times the file, 16 MiB and `payload`: what read() says the file may ask for beside, from its header.
+// more than a second, and memory beyond 8 times the file, 16 MiB and `payload`: what read() says the file may ask for beside,
+// from its header.
 template <class Read>
 int refuse_or_read(std::size_t file_bytes, Read&& read) {
   std::uint64_t payload = 0;
+  const double start = processor_seconds();
   const HeapUse heap;
   try {
     read(payload);
   } catch (const Error&) {
+  }
+  const double seconds = processor_seconds() - start;
+  if (seconds > 1) {
+    std::fprintf(stderr, "expected at most 1 s for a file of %zu bytes; it took %.2f s\n", file_bytes, seconds);
+    std::abort();
   }
   const std::uint64_t bound = 8 * std::uint64_t{file_bytes} + payload + (16u << 20);
   if (heap.most() <= bound) return 0;
