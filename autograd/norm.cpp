@@ -1,6 +1,7 @@
 #include "autograd/norm.h"
 
 #include "autograd/elementwise.h"
+#include "autograd/images.h"
 #include "autograd/shape_ops.h"
 #include "autograd/trace.h"
 #include "core/check.h"
@@ -97,24 +98,46 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
                           {.running_mean = running_mean, .running_variance = running_variance, .momentum = momentum}, eps);
 }
 
+namespace {
+
+// Whether an operation on these keeps what a gradient needs.
+bool recorded(std::initializer_list<const Variable*> inputs) {
+  return grad_enabled() && std::any_of(inputs.begin(), inputs.end(),
+                                       [](const Variable* input) { return input->defined() && input->requires_grad(); });
+}
+Tensor value_of(const Variable& x) { return x.defined() ? x.value() : Tensor{}; }
+
+}  // namespace
+
 Variable batch_norm_relu(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
                          Tensor& running_variance, bool training, const Variable& residual, double momentum, double eps) {
   check<ShapeError>(!residual.defined() || residual.shape() == x.shape(), "batch_norm",
                     "expected a residual of shape {}; got {}", x.shape(), residual.defined() ? residual.shape() : Shape{});
-  const auto needed = [](const Variable& v) { return v.defined() && v.requires_grad(); };
-  const bool recorded = grad_enabled() && (needed(x) || needed(gamma) || needed(beta) || needed(residual));
   // Whoever watches sees what it consists of, and knows those operations already.
-  if ((!training && recorded) || x.rank() == 2 || observed()) {
+  if ((!training && recorded({&x, &gamma, &beta, &residual})) || x.rank() == 2 || observed()) {
     const Variable y = batch_norm(x, gamma, beta, running_mean, running_variance, training, momentum, eps);
     return relu(residual.defined() ? y + residual : y);
   }
   check_norm(x, running_mean, running_variance, momentum, eps);
   if (!training)
     return batch_norm_eval_fused(x.value(), gamma.value(), beta.value(), running_mean, running_variance, eps,
-                                 residual.defined() ? residual.value() : Tensor{}, true);
+                                 value_of(residual), true);
   return batch_norm_train(
       "batch_norm_relu", x, gamma, beta,
       {.relu = true, .running_mean = running_mean, .running_variance = running_variance, .momentum = momentum}, eps, residual);
+}
+
+Variable conv2d_batch_norm_relu(const Variable& x, const Variable& weight, const Conv2dGeometry& geometry,
+                                const Variable& gamma, const Variable& beta, Tensor& running_mean, Tensor& running_variance,
+                                const Variable& residual, double eps) {
+  if (recorded({&x, &weight, &gamma, &beta, &residual}) || observed())
+    return batch_norm_relu(conv2d(x, weight, {}, geometry), gamma, beta, running_mean, running_variance, false, residual, 0,
+                           eps);
+  check(running_mean.defined() && running_variance.defined(), "batch_norm",
+        "expected running statistics; got undefined tensors");
+  check(eps > 0, "batch_norm", "expected eps > 0; got {}", eps);
+  return conv2d_batch_norm(x.value(), weight.value(), geometry, gamma.value(), beta.value(), running_mean, running_variance,
+                           eps, value_of(residual), true);
 }
 
 // With x^ = (x - mean) r and r = 1 / sqrt(variance + eps): dx = r (g - mean(g) - x^ mean(g x^)) for g = gamma dy, and dx^ is

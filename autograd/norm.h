@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/variable.h"
+#include "core/backend.h"
 #include "core/random.h"
 
 namespace heft {
@@ -19,6 +20,12 @@ Variable batch_norm(const Variable& x, const Variable& gamma, const Variable& be
 Variable batch_norm_relu(const Variable& x, const Variable& gamma, const Variable& beta, Tensor& running_mean,
                          Tensor& running_variance, bool training, const Variable& residual = {}, double momentum = 0.1,
                          double eps = 1e-5);
+
+// relu(batch_norm(conv2d(x, weight), ..., training = false) + residual). Where no gradient is asked for it is one operation, in
+// which the convolution normalises what it writes where the device can; otherwise those it consists of.
+Variable conv2d_batch_norm_relu(const Variable& x, const Variable& weight, const Conv2dGeometry& geometry,
+                                const Variable& gamma, const Variable& beta, Tensor& running_mean, Tensor& running_variance,
+                                const Variable& residual = {}, double eps = 1e-5);
 
 // Over the last axis, of extent D; gamma, beta (D) or both undefined.
 Variable layer_norm(const Variable& x, const Variable& gamma = {}, const Variable& beta = {}, double eps = 1e-5);

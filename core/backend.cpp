@@ -142,6 +142,12 @@ Tensor Backend::batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, cons
   return relu ? heft::unary<fn::Relu>(y) : y;
 }
 
+Tensor Backend::conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                                  const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
+                                  const Tensor& residual, bool relu) {
+  return batch_norm_eval_fused(conv2d(x, weight, {}, geometry), gamma, beta, mean, variance, eps, residual, relu);
+}
+
 BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                       const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                                       bool want_residual) {

@@ -188,6 +188,10 @@ class Backend {
   // y = relu(batch_norm_eval(x) + residual); the residual may be undefined, and relu says whether there is one.
   virtual Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                                        const Tensor& variance, double eps, const Tensor& residual, bool relu);
+  // The same of conv2d(x, weight): batch norm with the running statistics, which a convolution can do as it writes.
+  virtual Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                                   const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
+                                   const Tensor& residual, bool relu);
   // y, its output, is read where there was a relu alone. The residual's gradient is the one behind the relu.
   virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                                        const Tensor& mean, const Tensor& variance, double eps, bool relu,

@@ -138,6 +138,10 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
 // y = relu(batch_norm_eval(x) + residual); the residual may be undefined.
 Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                              const Tensor& variance, double eps, const Tensor& residual, bool relu);
+// The same of y = conv2d(x, weight).
+Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                         const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
+                         bool relu);
 BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
                                              const Tensor& mean, const Tensor& variance, double eps, bool relu,
                                              bool want_residual);

@@ -18,10 +18,11 @@ void check_gradient(const char* op, const Tensor& dy, const Shape& expected) {
   check<ShapeError>(dy.shape() == expected, op, "expected a gradient of shape {}; got {}", expected, dy.shape());
 }
 
-void check_per_channel(const char* op, const char* what, const Tensor& x, const Tensor& p) {
+// p beside images like x of that shape.
+void check_per_channel(const char* op, const char* what, const Tensor& x, const Shape& shape, const Tensor& p) {
   check_operands(op, x, p);
-  check<ShapeError>(p.shape() == Shape{x.size(1)}, op, "expected {} of shape ({},) for input {}; got {}", what, x.size(1),
-                    x.shape(), p.shape());
+  check<ShapeError>(p.shape() == Shape{shape[1]}, op, "expected {} of shape ({},) for input {}; got {}", what, shape[1], shape,
+                    p.shape());
 }
 
 }  // namespace
@@ -162,8 +163,8 @@ Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t s
 
 BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
   check_images("batch_norm", x);
-  check_per_channel("batch_norm", "gamma", x, gamma);
-  check_per_channel("batch_norm", "beta", x, beta);
+  check_per_channel("batch_norm", "gamma", x, x.shape(), gamma);
+  check_per_channel("batch_norm", "beta", x, x.shape(), beta);
   check(x.numel() / x.size(1) > 1, "batch_norm", "expected more than one value per channel when training; got {}", x.shape());
   Backend& backend = backend_for(x);
   return backend.batch_norm_train(native(x, backend), gamma.contiguous(), beta.contiguous(), eps);
@@ -171,19 +172,21 @@ BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Ten
 
 namespace {
 
-void check_statistics(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance) {
+// For images like x of that shape.
+void check_statistics(const Tensor& x, const Shape& shape, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                      const Tensor& variance) {
   check_images("batch_norm", x);
-  check_per_channel("batch_norm", "gamma", x, gamma);
-  check_per_channel("batch_norm", "beta", x, beta);
-  check_per_channel("batch_norm", "a mean", x, mean);
-  check_per_channel("batch_norm", "a variance", x, variance);
+  check_per_channel("batch_norm", "gamma", x, shape, gamma);
+  check_per_channel("batch_norm", "beta", x, shape, beta);
+  check_per_channel("batch_norm", "a mean", x, shape, mean);
+  check_per_channel("batch_norm", "a variance", x, shape, variance);
 }
 
-// As the backend takes it.
-Tensor native_residual(const Tensor& residual, const Tensor& x, const Backend& backend) {
+// As the backend takes it, for images like x of that shape.
+Tensor native_residual(const Tensor& residual, const Tensor& x, const Shape& shape, const Backend& backend) {
   if (!residual.defined()) return residual;
   check_operands("batch_norm", x, residual);
-  check<ShapeError>(residual.shape() == x.shape(), "batch_norm", "expected a residual of shape {}; got {}", x.shape(),
+  check<ShapeError>(residual.shape() == shape, "batch_norm", "expected a residual of shape {}; got {}", shape,
                     residual.shape());
   return native(residual, backend);
 }
@@ -192,7 +195,7 @@ Tensor native_residual(const Tensor& residual, const Tensor& x, const Backend& b
 
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
                        double eps) {
-  check_statistics(x, gamma, beta, mean, variance);
+  check_statistics(x, x.shape(), gamma, beta, mean, variance);
   Backend& backend = backend_for(x);
   return backend.batch_norm_eval(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
                                  variance.contiguous(), eps);
@@ -211,14 +214,14 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
                                  const NormFusion& fusion) {
   const char* op = "batch_norm";
   check_images(op, x);
-  check_per_channel(op, "gamma", x, gamma);
-  check_per_channel(op, "beta", x, beta);
-  if (fusion.running_mean.defined()) check_per_channel(op, "a running mean", x, fusion.running_mean);
-  if (fusion.running_variance.defined()) check_per_channel(op, "a running variance", x, fusion.running_variance);
+  check_per_channel(op, "gamma", x, x.shape(), gamma);
+  check_per_channel(op, "beta", x, x.shape(), beta);
+  if (fusion.running_mean.defined()) check_per_channel(op, "a running mean", x, x.shape(), fusion.running_mean);
+  if (fusion.running_variance.defined()) check_per_channel(op, "a running variance", x, x.shape(), fusion.running_variance);
   check(x.numel() / x.size(1) > 1, op, "expected more than one value per channel when training; got {}", x.shape());
   Backend& backend = backend_for(x);
   NormFusion dense = fusion;
-  dense.residual = native_residual(fusion.residual, x, backend);
+  dense.residual = native_residual(fusion.residual, x, x.shape(), backend);
   if (fusion.running_mean.defined()) dense.running_mean = fusion.running_mean.contiguous();
   if (fusion.running_variance.defined()) dense.running_variance = fusion.running_variance.contiguous();
   const BatchNormResult result =
@@ -233,10 +236,23 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
 
 Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                              const Tensor& variance, double eps, const Tensor& residual, bool relu) {
-  check_statistics(x, gamma, beta, mean, variance);
+  check_statistics(x, x.shape(), gamma, beta, mean, variance);
   Backend& backend = backend_for(x);
   return backend.batch_norm_eval_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
-                                       variance.contiguous(), eps, native_residual(residual, x, backend), relu);
+                                       variance.contiguous(), eps, native_residual(residual, x, x.shape(), backend), relu);
+}
+
+Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                         const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
+                         bool relu) {
+  check_images("conv2d", x);
+  check_operands("conv2d", x, weight);
+  const Shape shape = conv2d_shape(x.shape(), weight.shape(), geometry);
+  check_statistics(x, shape, gamma, beta, mean, variance);
+  Backend& backend = backend_for(x);
+  return backend.conv2d_batch_norm(native(x, backend), native(weight, backend), geometry, gamma.contiguous(), beta.contiguous(),
+                                   mean.contiguous(), variance.contiguous(), eps, native_residual(residual, x, shape, backend),
+                                   relu);
 }
 
 BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,

@@ -30,6 +30,7 @@ class Conv2d : public Module {
 
   Variable& weight() { return weight_; }
   Variable& bias() { return bias_; }  // undefined without a bias
+  const Conv2dGeometry& geometry() const { return geometry_; }
 
  private:
   Options options_;

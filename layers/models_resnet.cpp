@@ -11,7 +11,7 @@
 namespace heft::models {
 namespace {
 
-ModulePtr conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride) {
+std::shared_ptr<Conv2d> conv3x3(std::int64_t in, std::int64_t out, std::int64_t stride) {
   return layer<Conv2d>({.in_channels = in, .out_channels = out, .kernel = 3, .stride = stride, .padding = 1, .bias = false});
 }
 std::shared_ptr<BatchNorm2d> batch_norm(std::int64_t channels) { return layer<BatchNorm2d>({.channels = channels}); }
@@ -35,8 +35,8 @@ class BasicBlock : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    const Variable y = (*conv2_)(bn1_->forward_relu((*conv1_)(x)));
-    return bn2_->forward_relu(y, downsample_ ? (*downsample_)(x) : changes_shape_ ? subsampled(x) : x);
+    const Variable y = bn1_->forward_relu(*conv1_, x);
+    return bn2_->forward_relu(*conv2_, y, downsample_ ? (*downsample_)(x) : changes_shape_ ? subsampled(x) : x);
   }
   std::string describe() const override { return "BasicBlock"; }
 
@@ -49,8 +49,9 @@ class BasicBlock : public Module {
   bool changes_shape_;
   std::int64_t new_channels_;
   std::int64_t stride_;
-  ModulePtr conv1_, conv2_, downsample_;
+  std::shared_ptr<Conv2d> conv1_, conv2_;
   std::shared_ptr<BatchNorm2d> bn1_, bn2_;
+  ModulePtr downsample_;
 };
 
 ModulePtr stage(std::int64_t in, std::int64_t out, int blocks, std::int64_t stride, Shortcut shortcut) {
@@ -82,14 +83,15 @@ class CifarResNet : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    const Variable y = bn1_->forward_relu((*conv1_)(x));
+    const Variable y = bn1_->forward_relu(*conv1_, x);
     return (*linear_)((*avgpool_)((*layer3_)((*layer2_)((*layer1_)(y)))));
   }
   std::string describe() const override { return "CifarResNet"; }
 
  private:
-  ModulePtr conv1_, layer1_, layer2_, layer3_, avgpool_, linear_;
+  std::shared_ptr<Conv2d> conv1_;
   std::shared_ptr<BatchNorm2d> bn1_;
+  ModulePtr layer1_, layer2_, layer3_, avgpool_, linear_;
 };
 
 class ResNet : public Module {
@@ -117,15 +119,16 @@ class ResNet : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    Variable y = bn1_->forward_relu((*conv1_)(x));
+    Variable y = bn1_->forward_relu(*conv1_, x);
     if (maxpool_) y = (*maxpool_)(y);
     return (*fc_)((*avgpool_)((*layer4_)((*layer3_)((*layer2_)((*layer1_)(y))))));
   }
   std::string describe() const override { return "ResNet"; }
 
  private:
-  ModulePtr conv1_, maxpool_, layer1_, layer2_, layer3_, layer4_, avgpool_, fc_;
+  std::shared_ptr<Conv2d> conv1_;
   std::shared_ptr<BatchNorm2d> bn1_;
+  ModulePtr maxpool_, layer1_, layer2_, layer3_, layer4_, avgpool_, fc_;
 };
 
 }  // namespace

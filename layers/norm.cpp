@@ -5,6 +5,7 @@
 #include "autograd/elementwise.h"
 #include "autograd/norm.h"
 #include "core/check.h"
+#include "layers/conv.h"
 
 namespace heft {
 
@@ -35,6 +36,12 @@ Variable BatchNorm2d::forward_relu(const Variable& x, const Variable& residual) 
                                options_.eps);
   if (training()) ++*batches_.mutable_data<std::int64_t>();
   return y;
+}
+
+Variable BatchNorm2d::forward_relu(Conv2d& convolution, const Variable& x, const Variable& residual) {
+  if (training() || ForwardObserver::active() || convolution.bias().defined()) return forward_relu(convolution(x), residual);
+  return conv2d_batch_norm_relu(x, convolution.weight(), convolution.geometry(), weight_, bias_, running_mean_,
+                                running_variance_, residual, options_.eps);
 }
 
 std::string BatchNorm2d::describe() const { return fmt::format("BatchNorm2d({})", options_.channels); }

@@ -5,6 +5,8 @@
 
 namespace heft {
 
+class Conv2d;
+
 struct BatchNorm2dOptions {
   std::int64_t channels = 0;
   double momentum = 0.1;  // of the batch in the running statistics
@@ -21,6 +23,8 @@ class BatchNorm2d : public Module {
   Variable forward(const Variable& x) override;
   // relu((*this)(x) + residual), in fewer passes over memory (batch_norm_relu). The residual has x's shape, or is left out.
   Variable forward_relu(const Variable& x, const Variable& residual = {});
+  // relu((*this)(convolution(x)) + residual); in evaluation mode the convolution normalises as it writes, where that can be.
+  Variable forward_relu(Conv2d& convolution, const Variable& x, const Variable& residual = {});
   std::string describe() const override;
 
   Variable& weight() { return weight_; }

@@ -1,5 +1,7 @@
 #include "layers/sequential.h"
 
+#include <algorithm>
+#include <span>
 #include <typeinfo>
 
 #include "autograd/elementwise.h"
@@ -24,6 +26,16 @@ bool forward_relu(Module& module, Variable& y) {
   return ((is_exactly<M>(module) && (y = static_cast<M&>(module).forward_relu(y), true)) || ...);
 }
 
+// How many of the modules from the first on were done as one: y is then their result.
+std::size_t forward_fused(std::span<const ModulePtr> modules, Variable& y) {
+  const auto is_relu = [&](std::size_t i) { return i < modules.size() && is_exactly<ReLU>(*modules[i]); };
+  if (is_relu(2) && is_exactly<Conv2d>(*modules[0]) && is_exactly<BatchNorm2d>(*modules[1])) {
+    y = static_cast<BatchNorm2d&>(*modules[1]).forward_relu(static_cast<Conv2d&>(*modules[0]), y);
+    return 3;
+  }
+  return is_relu(1) && forward_relu<BatchNorm2d, Conv2d, Linear>(*modules[0], y) ? 2 : 0;
+}
+
 }  // namespace
 
 Sequential::Sequential(std::initializer_list<ModulePtr> modules) {
@@ -37,10 +49,10 @@ Sequential& Sequential::append(const std::string& name, ModulePtr module) {
 
 Variable Sequential::forward(const Variable& x) {
   Variable y = x;
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const bool relu_next = i + 1 < steps_.size() && !ForwardObserver::active() && is_exactly<ReLU>(*steps_[i + 1]);
-    if (relu_next && forward_relu<BatchNorm2d, Conv2d, Linear>(*steps_[i], y)) ++i;
-    else y = (*steps_[i])(y);
+  for (std::size_t i = 0; i < steps_.size();) {
+    const std::size_t fused = ForwardObserver::active() ? 0 : forward_fused(std::span(steps_).subspan(i), y);
+    if (fused == 0) y = (*steps_[i])(y);
+    i += std::max<std::size_t>(fused, 1);
   }
   return y;
 }

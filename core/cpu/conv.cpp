@@ -4,6 +4,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/lanes.h"
+#include "core/cpu/norm_kernels.h"
 #include "core/cpu/primitive.h"
 #include "core/cpu/small.h"
 #include "core/cpu/winograd.h"
@@ -103,13 +104,17 @@ Way way_of(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry) 
 }
 bool in_lanes(Way way) { return way == Way::images_in_lanes || way == Way::pixels_in_lanes; }
 
+winograd::Epilogue with_bias(const Tensor& bias, bool relu) {
+  return {.shift = bias.defined() ? bias.data<float>() : nullptr, .relu = relu};
+}
+
 }  // namespace
 
 Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return reference_backend().conv2d(x, weight, bias, geometry);
   const Way way = way_of(x.shape(), weight.shape(), geometry);
   if (in_lanes(way)) return lanes::conv2d(x, weight, bias, geometry, false);
-  if (way == Way::winograd) return winograd::conv2d(x, weight, bias, geometry);
+  if (way == Way::winograd) return winograd::conv2d(x, weight, geometry, with_bias(bias, false));
   Call call(forward(x.shape(), weight.shape(), bias.defined(), geometry));
   call.in(DNNL_ARG_SRC, x).in(DNNL_ARG_WEIGHTS, weight);
   if (bias.defined()) call.in(DNNL_ARG_BIAS, bias);
@@ -121,10 +126,21 @@ Tensor CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& b
 // In place where oneDNN convolves: its own ReLU makes a 0 of a NaN, which hides that a run is broken.
 Tensor CpuBackend::conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   if (!ours(x)) return HostBackend::conv2d_relu(x, weight, bias, geometry);
-  if (in_lanes(way_of(x.shape(), weight.shape(), geometry))) return lanes::conv2d(x, weight, bias, geometry, true);
+  const Way way = way_of(x.shape(), weight.shape(), geometry);
+  if (in_lanes(way)) return lanes::conv2d(x, weight, bias, geometry, true);
+  if (way == Way::winograd) return winograd::conv2d(x, weight, geometry, with_bias(bias, true));
   Tensor y = conv2d(x, weight, bias, geometry);
   small::relu_in_place(y);
   return y;
+}
+
+Tensor CpuBackend::conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                                     const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
+                                     const Tensor& residual, bool relu) {
+  if (!ours(x) || way_of(x.shape(), weight.shape(), geometry) != Way::winograd)
+    return HostBackend::conv2d_batch_norm(x, weight, geometry, gamma, beta, mean, variance, eps, residual, relu);
+  const norm::Affine affine = norm::affine_of(gamma, beta, mean, variance, eps);
+  return winograd::conv2d(x, weight, geometry, {affine.mean.data(), affine.scale.data(), affine.shift.data(), residual, relu});
 }
 
 Tensor CpuBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,

@@ -46,6 +46,9 @@ class CpuBackend final : public HostBackend {
                                          const Tensor& variance, double eps) override;
   BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                    NormFusion& fusion) override;
+  Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
+                           const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
+                           bool relu) override;
   Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                                const Tensor& variance, double eps, const Tensor& residual, bool relu) override;
   BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,

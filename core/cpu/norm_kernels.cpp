@@ -378,15 +378,23 @@ BatchNormResult train(const Walk& walk, const Tensor& x, const Tensor& gamma, co
   return result;
 }
 
+Affine affine_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps) {
+  Affine affine{mean.to_vector<float>(), gamma.to_vector<float>(), beta.to_vector<float>()};
+  const float* v = variance.data<float>();
+  for (float& scale : affine.scale) scale = static_cast<float>(static_cast<double>(scale) * inverse_deviation(*v++, eps));
+  return affine;
+}
+
 Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
             const Tensor& variance, double eps, const Tensor& residual, bool relu) {
   Tensor y = Tensor::empty_like(x);
-  const float *g = gamma.data<float>(), *b = beta.data<float>(), *m = mean.data<float>(), *v = variance.data<float>();
+  const Affine affine = affine_of(gamma, beta, mean, variance, eps);
   Lanes means(walk), scale(walk), shift(walk);
   for (std::int64_t c = 0; c < walk.channels; ++c) {
-    means.set(c, static_cast<double>(m[c]));
-    scale.set(c, static_cast<double>(g[c]) * inverse_deviation(v[c], eps));
-    shift.set(c, static_cast<double>(b[c]));
+    const auto channel = static_cast<std::size_t>(c);
+    means.set(c, affine.mean[channel]);
+    scale.set(c, affine.scale[channel]);
+    shift.set(c, affine.shift[channel]);
   }
   const Job job{.x = floats(x),
                 .residual = floats(residual),

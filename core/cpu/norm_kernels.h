@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/backend.h"
 
@@ -26,6 +27,12 @@ struct Walk {
     return block >= width ? group * width / block * (pixels * block) + group * width % block : group * pixels * block;
   }
 };
+
+// What batch norm with given statistics does: (x - mean) scale + shift, of each channel.
+struct Affine {
+  std::vector<float> mean, scale, shift;
+};
+Affine affine_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps);
 
 // None where x (contiguous or opaque, f32) lies in no layout that these loops know.
 std::optional<Walk> walk_of(const Tensor& x);

@@ -14,8 +14,10 @@ namespace {
 struct Convolution {
   Images x;
   std::int64_t padding_height, padding_width;
-  const float* filters;  // (out_blocks / Pair, 36, C, Pair, W)
-  const float* bias;     // (O), or null
+  const float* filters;               // (out_blocks / Pair, 36, C, Pair, W)
+  const float *mean, *scale, *shift;  // Epilogue
+  const float* residual;              // as y, or null
+  bool relu;
   float* y;
   Grid grid;
   std::int64_t out_blocks, out_height, out_width;
@@ -51,14 +53,22 @@ struct Convolve {
       to_results<V>(column, rows);
       for (int i = 0; i < kResults; ++i) half[i][j] = rows[i];
     }
-    const V bias = c.bias ? simd::load<W>(c.bias + block * W) : V{};
+    const auto channels = [block](const float* values, float none) {
+      return values ? simd::load<W>(values + block * W) : V{} + none;
+    };
+    const V mean = channels(c.mean, 0), scale = channels(c.scale, 1), shift = channels(c.shift, 0);
     const std::int64_t rows = std::min(kResults, c.out_height - place.top),
                        columns = std::min(kResults, c.out_width - place.left);
-    float* y = c.y + (((place.image * c.out_blocks + block) * c.out_height + place.top) * c.out_width + place.left) * W;
-    for (std::int64_t i = 0; i < rows; ++i, y += c.out_width * W) {
+    std::int64_t at = (((place.image * c.out_blocks + block) * c.out_height + place.top) * c.out_width + place.left) * W;
+    for (std::int64_t i = 0; i < rows; ++i, at += c.out_width * W) {
       V row[kResults];
       to_results<V>(half[i], row);
-      for (std::int64_t j = 0; j < columns; ++j) simd::store<W>(y + j * W, row[j] + bias);
+      for (std::int64_t j = 0; j < columns; ++j) {
+        V y = (row[j] - mean) * scale + shift;
+        if (c.residual) y += simd::load<W>(c.residual + at + j * W);
+        if (c.relu) y = simd::relu<W>(y);
+        simd::store<W>(c.y + at + j * W, y);
+      }
     }
   }
 
@@ -132,22 +142,19 @@ Tensor transformed(std::int64_t out, std::int64_t in, const FilterAt& filter_at)
 }
 
 template <class FilterAt>
-Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int64_t, 2>& padding, const Tensor& bias,
+Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int64_t, 2>& padding, const Epilogue& epilogue,
                 const FilterAt& filter_at) {
   const std::int64_t width = simd::width(), in = x.size(1), out = y_shape[1];
-  const Tensor source = in_blocks(x);
+  const Tensor source = in_blocks(x), residual = epilogue.residual.defined() ? in_blocks(epilogue.residual) : Tensor{};
   Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), blocked(y_shape));
   const Tensor filters = transformed(out, in, filter_at);
-  const Convolution work{images_of(source),
-                         padding[0],
-                         padding[1],
-                         static_cast<const float*>(filters.raw()),
-                         bias.defined() ? static_cast<const float*>(bias.raw()) : nullptr,
-                         static_cast<float*>(y.mutable_raw()),
-                         grid_of(y_shape),
-                         out / width,
-                         y_shape[2],
-                         y_shape[3]};
+  const Convolution work{images_of(source), padding[0],
+                         padding[1],        static_cast<const float*>(filters.raw()),
+                         epilogue.mean,     epilogue.scale,
+                         epilogue.shift,    residual.defined() ? static_cast<const float*>(residual.raw()) : nullptr,
+                         epilogue.relu,     static_cast<float*>(y.mutable_raw()),
+                         grid_of(y_shape),  out / width,
+                         y_shape[2],        y_shape[3]};
   const std::int64_t groups = (work.grid.count() + kTogether - 1) / kTogether;
   parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
     Tensor pixels = Tensor::empty(Shape{kPositions * step_of(in)}),
@@ -175,10 +182,10 @@ bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
   return tiles >= 4 * kTogether && 2 * tiles * kResults * kResults <= 3 * y[0] * y[2] * y[3];
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Epilogue& epilogue) {
   const Tensor rows = weight.contiguous();
   const auto* w = static_cast<const float*>(rows.raw());
-  return convolve(x, conv2d_shape(x.shape(), weight.shape(), geometry), geometry.padding, bias,
+  return convolve(x, conv2d_shape(x.shape(), weight.shape(), geometry), geometry.padding, epilogue,
                   [w, in = weight.size(1)](std::int64_t o, std::int64_t c) {
                     return Filter{w + (o * in + c) * 9, 1};
                   });

@@ -12,8 +12,15 @@ namespace heft::winograd {
 // Where these win: f32 3 x 3 windows that move by 1, channels that fill vectors, and enough tiles.
 bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& geometry);
 
+// What becomes of a result y as it is written: relu((y - mean) scale + shift + residual), as far as there is one.
+struct Epilogue {
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;  // (O) each
+  Tensor residual = {};                                             // of y's shape
+  bool relu = false;
+};
+
 // Inputs in any layout. y and dx have channels blocked by the vector's width, as oneDNN has them.
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry);
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Epilogue& epilogue);
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry);
 // Summed over tiles in an order that does not depend on the number of threads. The weight's gradient is row-major.
 WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& weight_shape, bool want_bias,

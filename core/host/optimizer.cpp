@@ -1,24 +1,47 @@
+// Optimizer updates. Their loops have what they read by value and no choices inside, so that the compiler makes vectors of
+// them.
 #include "core/host/host_backend.h"
 #include "core/host/strided_loop.h"
 
 namespace heft {
+namespace {
+
+template <class T>
+struct Sgd {
+  T lr, momentum, fresh, decay;
+
+  void plain(T* __restrict p, const T* __restrict g, std::int64_t n) const {
+    const T rate = lr, shrink = decay;
+    for (std::int64_t i = 0; i < n; ++i) p[i] -= rate * (g[i] + shrink * p[i]);
+  }
+
+  // `first`: the velocity begins as the gradient, whatever it holds.
+  template <bool first, bool nesterov>
+  void with_momentum(T* __restrict p, const T* __restrict g, T* __restrict v, std::int64_t n) const {
+    const T rate = lr, kept = momentum, added = fresh, shrink = decay;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const T d = g[i] + shrink * p[i], velocity = first ? d : kept * v[i] + added * d;
+      v[i] = velocity;
+      p[i] -= rate * (nesterov ? d + kept * velocity : velocity);
+    }
+  }
+};
+
+}  // namespace
 
 void HostBackend::sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) {
   dispatch_float("sgd_step", parameter.dtype(), [&]<class T>() {
     T* p = static_cast<T*>(parameter.mutable_raw());
     const T* g = static_cast<const T*>(gradient.raw());
     T* v = velocity.defined() ? static_cast<T*>(velocity.mutable_raw()) : nullptr;
-    const T lr = T(step.lr), momentum = T(step.momentum), fresh = T(1 - step.dampening), decay = T(step.weight_decay);
-    const bool first = step.first, nesterov = step.nesterov;
-    parallel_for(parameter.buffer_elements(), kElementwiseGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        T d = g[i] + decay * p[i];
-        if (v) {
-          v[i] = first ? d : momentum * v[i] + fresh * d;
-          d = nesterov ? d + momentum * v[i] : v[i];
-        }
-        p[i] -= lr * d;
-      }
+    const Sgd<T> sgd{T(step.lr), T(step.momentum), T(1 - step.dampening), T(step.weight_decay)};
+    const auto with_momentum =
+        step.first ? step.nesterov ? &Sgd<T>::template with_momentum<true, true> : &Sgd<T>::template with_momentum<true, false>
+        : step.nesterov ? &Sgd<T>::template with_momentum<false, true>
+                        : &Sgd<T>::template with_momentum<false, false>;
+    parallel_for(parameter.buffer_elements(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+      if (v) (sgd.*with_momentum)(p + begin, g + begin, v + begin, end - begin);
+      else sgd.plain(p + begin, g + begin, end - begin);
     });
   });
 }

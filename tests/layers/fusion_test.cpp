@@ -80,6 +80,70 @@ TEST_CASE("batch_norm_relu refuses a residual of another shape and is seen as wh
   CHECK(seen == std::vector<std::string>{"batch_norm", "add", "relu"});
 }
 
+TEST_CASE("Without gradients a convolution in evaluation normalises as it writes, to the last bit", "[layers][norm][simd]") {
+  // Of many tiles, of tiles that reach beyond the image, of few channels, of few images.
+  for (const Shape& shape : {Shape{16, 16, 16, 16}, Shape{60, 16, 9, 7}, Shape{32, 3, 8, 8}, Shape{1, 16, 6, 6}})
+    for (const DType dtype : {DType::f32, DType::f64})
+      for (const bool with_residual : {false, true}) {
+        INFO(shape.str() << (with_residual ? ", residual" : ""));
+        const auto of = [&](std::int64_t seed) { return normal({32}, seed, dtype); };
+        const Tensor x = normal(shape, 1, dtype), weight = normal({32, shape[1], 3, 3}, 2, dtype);
+        Variable gamma(of(3), true), beta = of(4);
+        Tensor mean = of(5), variance = mean * mean + 0.5;
+        const Conv2dGeometry same{.padding = {1, 1}};
+        const Variable residual = with_residual ? Variable(normal({shape[0], 32, shape[2], shape[3]}, 6, dtype)) : Variable();
+        const auto fused = [&] { return conv2d_batch_norm_relu(x, weight, same, gamma, beta, mean, variance, residual); };
+        const Variable normed = batch_norm(conv2d(x, weight, {}, same), gamma, beta, mean, variance, false),
+                       want = relu(with_residual ? normed + residual : normed);
+        const Tensor before = mean.clone();
+        {
+          const NoGrad no_grad;
+          check_close(fused().value(), want.value(), 0);
+        }
+        check_close(mean, before, 0);
+        backward(fused(), Tensor::ones(want.shape(), dtype));  // with gradients
+        const Tensor got = gamma.grad();
+        gamma.zero_grad();
+        backward(want, Tensor::ones(want.shape(), dtype));
+        check_close(got, gamma.grad(), 0);
+      }
+}
+
+TEST_CASE("A convolution that normalises refuses what its parts refuse, and is seen as them", "[layers][norm]") {
+  Tensor mean = Tensor::zeros({2}), variance = Tensor::ones({2});
+  const Tensor x = Tensor::ones({3, 4, 5, 5}), weight = Tensor::ones({2, 4, 3, 3}), one = Tensor::ones({2});
+  const auto apply = [&](const Tensor& w, const Tensor& gamma, const Variable& residual) {
+    return conv2d_batch_norm_relu(x, w, {}, gamma, one, mean, variance, residual);
+  };
+  CHECK(contains(message_of<ShapeError>([&] {
+                   apply(weight, one, Tensor::ones({3, 2, 5, 5}));
+                 }),
+                 "expected a residual of shape (3, 2, 3, 3); got (3, 2, 5, 5)"));
+  CHECK(contains(message_of<ShapeError>([&] { apply(weight, Tensor::ones({4}), {}); }),
+                 "expected gamma of shape (2,) for input (3, 2, 3, 3); got (4,)"));
+  CHECK_THROWS_AS(apply(Tensor::ones({2, 5, 3, 3}), one, {}), ShapeError);
+  std::vector<std::string> seen;
+  const OperationObserver observer([&](const Operation& operation) { seen.emplace_back(operation.op); });
+  apply(weight, one, Tensor::ones({3, 2, 3, 3}));
+  CHECK(seen == std::vector<std::string>{"conv2d", "batch_norm", "add", "relu"});
+}
+
+TEST_CASE("In evaluation a network's result is the same whether anybody watches its modules or not", "[layers][norm][simd]") {
+  for (const char* name : {"vgg_small", "resnet20"}) {
+    const ModulePtr net = models::make(name, {.classes = 10, .channels = 3, .image_size = 16});
+    const Tensor x = normal({24, 3, 16, 16}, 1, DType::f32);
+    (*net)(x);  // running statistics
+    net->eval();
+    const NoGrad no_grad;
+    Variable want;
+    {
+      const ForwardObserver observer([](const Module&, const Variable&) {});
+      want = (*net)(x);
+    }
+    check_close((*net)(x).value(), want.value(), 0);
+  }
+}
+
 TEST_CASE("A Sequential fuses batch norm with the ReLU behind it unless somebody watches", "[layers][norm]") {
   const auto build = [] {
     return sequential({layer<Conv2d>({.in_channels = 3, .out_channels = 4, .kernel = 3}), layer<BatchNorm2d>({.channels = 4}),
