@@ -61,7 +61,7 @@ Pixels decode_pixels(const char* op, std::span<const std::byte> bytes, const Ima
   check<DataError>(bytes.size() <= options.limits.file_bytes && bytes.size() < (std::uint64_t{1} << 31), op,
                    "expected a file of at most {} bytes; {} has {} bytes", options.limits.file_bytes, name, bytes.size());
   const ImageHeader header = parse_image_header(op, bytes, name, options.limits);
-  check_whole_image(op, bytes, header.info.format, name);
+  check_whole_image(op, bytes, header, name);
   // stb_image takes the most for a progressive JPEG of four inks: 15 bytes for each pixel of 3. The 8 MiB are for blocks that
   // reach over the edge, and tables.
   const auto payload = static_cast<std::uint64_t>(header.info.width * header.info.height * header.info.channels) *

@@ -160,6 +160,25 @@ bool is_frame(std::uint32_t marker) {  // SOF0 ... SOF15 but DHT, JPG and DAC
 }
 bool is_bare(std::uint32_t marker) { return marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7); }  // TEM, RST
 
+// A block of 8 x 8 takes a bit at least, of each of the components: an identifier, the samples that it has of a pixel across
+// and down beside those of the others, 4 bits each, and a table.
+std::uint64_t least_coded_bytes(const Cursor& jpeg, const ImageInfo& info, Bytes components) {
+  const auto across = [&](std::size_t i) { return std::to_integer<std::int64_t>(components[i + 1] >> 4); };
+  const auto down = [&](std::size_t i) { return std::to_integer<std::int64_t>(components[i + 1] & std::byte{15}); };
+  std::int64_t most_across = 0, most_down = 0, blocks = 0;
+  for (std::size_t i = 0; i < components.size(); i += 3) {
+    if (across(i) < 1 || across(i) > 4 || down(i) < 1 || down(i) > 4)
+      jpeg.damaged("{} x {} samples a pixel", across(i), down(i));
+    most_across = std::max(most_across, across(i)), most_down = std::max(most_down, down(i));
+  }
+  const auto blocks_along = [](std::int64_t pixels, std::int64_t samples, std::int64_t most) {
+    return (pixels * samples + 8 * most - 1) / (8 * most);
+  };
+  for (std::size_t i = 0; i < components.size(); i += 3)
+    blocks += blocks_along(info.width, across(i), most_across) * blocks_along(info.height, down(i), most_down);
+  return static_cast<std::uint64_t>(blocks / 8);
+}
+
 ImageHeader jpeg_header(const char* op, Cursor jpeg, const std::string& name) {
   constexpr std::uint32_t kApp1 = 0xe1;
   constexpr std::string_view kExif("Exif\0\0", 6);
@@ -187,6 +206,7 @@ ImageHeader jpeg_header(const char* op, Cursor jpeg, const std::string& name) {
     const std::uint32_t components = jpeg.number(1);
     if (components != 1 && components != 3 && components != 4) jpeg.damaged("{} channels", components);
     header.info.channels = components == 1 ? 1 : 3;  // four are inks, and come out as RGB
+    header.least_coded_bytes = least_coded_bytes(jpeg, header.info, jpeg.take(3 * components));
     return header;
   }
 }
@@ -197,16 +217,18 @@ void check_whole_png(Cursor png) {
   }
 }
 
-void check_whole_jpeg(Cursor jpeg) {
+void check_whole_jpeg(Cursor jpeg, const ImageHeader& header) {
   jpeg.take(2);
+  std::uint64_t coded = 0;
   for (int scans = 0;;) {
     const std::uint32_t marker = next_marker(jpeg);
-    if (marker == 0xd9) return;
+    if (marker == 0xd9) break;
     if (is_bare(marker)) continue;
     next_segment(jpeg);
     if (marker != 0xda) continue;
     if (++scans > kMostScans) jpeg.damaged("more than {} scans", kMostScans);
     // The coded pixels: FF there is followed by 0, or is a restart.
+    const std::size_t begin = jpeg.at;
     for (;;) {
       jpeg.seek(std::byte{0xff});
       const std::size_t here = jpeg.at;
@@ -216,7 +238,12 @@ void check_whole_jpeg(Cursor jpeg) {
       if (next != 0xff) break;
       ++jpeg.at;
     }
+    coded += jpeg.at - begin;
   }
+  // Few bytes would otherwise have stb_image make up for all that they promise: seconds for a file of 300 bytes.
+  if (coded < header.least_coded_bytes)
+    jpeg.damaged("{} x {} pixels take {} bytes or more; it has {}", header.info.width, header.info.height,
+                 header.least_coded_bytes, coded);
 }
 
 }  // namespace
@@ -236,9 +263,9 @@ ImageHeader parse_image_header(const char* op, Bytes bytes, const std::string& n
   return header;
 }
 
-void check_whole_image(const char* op, Bytes bytes, ImageFormat format, const std::string& name) {
-  if (format == ImageFormat::png) check_whole_png({op, bytes, name, "PNG"});
-  else check_whole_jpeg({op, bytes, name, "JPEG"});
+void check_whole_image(const char* op, Bytes bytes, const ImageHeader& header, const std::string& name) {
+  if (header.info.format == ImageFormat::png) check_whole_png({op, bytes, name, "PNG"});
+  else check_whole_jpeg({op, bytes, name, "JPEG"}, header);
 }
 
 }  // namespace heft::data

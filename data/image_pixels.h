@@ -18,16 +18,17 @@ namespace heft::data {
 
 // As an image's header says, and what of it only the decoder needs to know.
 struct ImageHeader {
-  ImageInfo info;        // width and height as they are stored
-  int sample_bytes = 1;  // 2: a PNG of 16 bits a channel
-  int orientation = 1;   // of a JPEG, as EXIF numbers them
+  ImageInfo info;                       // width and height as they are stored
+  int sample_bytes = 1;                 // 2: a PNG of 16 bits a channel
+  int orientation = 1;                  // of a JPEG, as EXIF numbers them
+  std::uint64_t least_coded_bytes = 0;  // of a JPEG: no whole one has fewer for its pixels
 };
 // Reads on to where the pixels begin.
 ImageHeader parse_image_header(const char* op, std::span<const std::byte> bytes, const std::string& name,
                                const ImageLimits& limits);
 // Throws DataError unless `bytes`, whose header has been read, are a whole file: the chunks of a PNG with their checksums, or
 // the segments of a JPEG up to its end. What follows the end is left alone, as every reader does.
-void check_whole_image(const char* op, std::span<const std::byte> bytes, ImageFormat format, const std::string& name);
+void check_whole_image(const char* op, std::span<const std::byte> bytes, const ImageHeader& header, const std::string& name);
 
 // Decoded, (H, W, C).
 struct Pixels {

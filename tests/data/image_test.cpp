@@ -275,6 +275,14 @@ TEST_CASE("image: a header that lies asks for no memory", "[data][image]") {
   const std::string empty =
       png_header(6000, 6000, 8, 2) + png_chunk("IDAT", heft::test::zlib_bytes("")) + png_chunk("IEND", "");
   CHECK(contains(refusal(empty), "not enough pixels"));
+  // A JPEG's pixels take a bit for each block of 8 x 8 of each component; stb_image would make up for what is not there.
+  std::string promising = golden_image("jpeg_progressive");
+  const std::size_t frame = promising.find("\xff\xc2");
+  REQUIRE(frame != std::string::npos);
+  promising.replace(frame + 5, 4, "\x10\x00\x10\x00", 4);
+  CHECK(contains(refusal(promising), "it is damaged: 4096 x 4096 pixels take 98304 bytes or more; it has "));
+  promising[frame + 11] = 0x05;
+  CHECK(contains(refusal(promising), "it is damaged: 0 x 5 samples a pixel"));
   // 200 MB of zeros behind two pixels.
   const std::string bomb =
       png_header(2, 1, 8, 0) + png_chunk("IDAT", heft::test::zlib_bytes(std::string(200u << 20, '\0'))) + png_chunk("IEND", "");
