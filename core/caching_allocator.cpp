@@ -37,7 +37,7 @@ void* CachingAllocator::allocate(std::size_t bytes) {
       drop(free_);
       block = obtain(size);
     }
-    check<MemoryError>(block != nullptr, "allocate",
+    check<MemoryError>(block != nullptr, MemoryUser::name(),
                        "expected {} bytes from {}; it refused, with {} bytes in use (the most so far: {})", bytes, system(),
                        stats_.bytes_in_use, stats_.peak_bytes_in_use);
     obtained(block);

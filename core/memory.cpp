@@ -68,6 +68,11 @@ Allocator& allocator(Device device) {
   return *host;
 }
 
+thread_local const char* MemoryUser::name_ = "allocate";
+MemoryUser::MemoryUser(const char* op) : before_(name_) { name_ = op; }
+MemoryUser::~MemoryUser() { name_ = before_; }
+const char* MemoryUser::name() { return name_; }
+
 MemoryStats memory_stats(Device device) { return allocator(device).stats(); }
 void reset_peak_memory(Device device) { allocator(device).reset_peak(); }
 

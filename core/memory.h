@@ -23,7 +23,7 @@ struct MemoryStats {
 class Allocator {
  public:
   virtual ~Allocator() = default;
-  // Throws MemoryError with the size asked for and the bytes in use.
+  // Throws MemoryError with the operation (MemoryUser), the size asked for, the bytes in use and the most there have been.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* block, std::size_t bytes) noexcept = 0;
   virtual MemoryStats stats() const = 0;
@@ -36,6 +36,20 @@ class Allocator {
 Allocator& allocator(Device device = Device::cpu());
 // Defined in cuda/. Throws DeviceError in a build without CUDA or on a machine without that GPU.
 Allocator& cuda_allocator(int index);
+
+// What asks for memory on this thread while one lives: the name of the innermost, or "allocate". `op` outlives it.
+class MemoryUser {
+ public:
+  explicit MemoryUser(const char* op);
+  ~MemoryUser();
+  MemoryUser(const MemoryUser&) = delete;
+  MemoryUser& operator=(const MemoryUser&) = delete;
+  static const char* name();
+
+ private:
+  static thread_local const char* name_;
+  const char* before_;
+};
 
 // Shorthands for allocator(device).
 MemoryStats memory_stats(Device device = Device::cpu());

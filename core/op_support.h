@@ -3,6 +3,7 @@
 
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/memory.h"
 
 namespace heft {
 
@@ -18,6 +19,18 @@ inline void check_operands(const char* op, const Tensor& a, const Tensor& b) {
   check<DeviceError>(a.device() == b.device(), op, "expected operands on one device; got {} and {} (move with to)", a.device(),
                      b.device());
 }
+
+// The backend of x while it does `op`, which is what errors about memory name meanwhile.
+class Called {
+ public:
+  Called(const char* op, const Tensor& x) : user_(op), backend_(backend_for(x)) {}
+  Backend* operator->() const { return &backend_; }
+  operator Backend&() const { return backend_; }
+
+ private:
+  MemoryUser user_;
+  Backend& backend_;
+};
 
 inline bool padded(const Tensor& x) { return x.buffer_elements() != x.numel(); }
 

@@ -26,43 +26,43 @@ void align(Backend& backend, bool keeps_zero, std::initializer_list<Tensor*> ope
 Tensor unary_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x) {
   check_defined(name, x);
   if (!is_floating(x.dtype())) throw_dtype(name, "f32 or f64 (convert with astype)", x.dtype());
-  Backend& backend = backend_for(x);
-  return backend.unary(op, params, native(x, backend, keeps_zero));
+  const Called backend(name, x);
+  return backend->unary(op, params, native(x, backend, keeps_zero));
 }
 
 Tensor unary_backward_op(int op, const char* name, bool keeps_zero, Params params, const Tensor& x, const Tensor& y,
                          const Tensor& dy) {
   check_operands(name, x, dy);
   check<ShapeError>(dy.shape() == x.shape(), name, "expected a gradient of shape {}; got {}", x.shape(), dy.shape());
-  Backend& backend = backend_for(x);
+  const Called backend(name, x);
   Tensor in = native(x, backend, keeps_zero), out = native(y, backend, keeps_zero), seed = native(dy, backend, keeps_zero);
   align(backend, keeps_zero, {&out, &in, &seed});
-  return backend.unary_backward(op, params, in, out, seed);
+  return backend->unary_backward(op, params, in, out, seed);
 }
 
 Tensor binary_op(int op, const char* name, bool keeps_zero, const Tensor& a, const Tensor& b) {
   check_operands(name, a, b);
   broadcast(a.shape(), b.shape(), name);
-  Backend& backend = backend_for(a);
+  const Called backend(name, a);
   Tensor left = a, right = b;
   align(backend, keeps_zero, {&left, &right});
-  return backend.binary(op, left, right);
+  return backend->binary(op, left, right);
 }
 
 Tensor binary_backward_op(int op, const char* name, bool keeps_zero, int which, const Tensor& a, const Tensor& b,
                           const Tensor& y, const Tensor& dy) {
   check_operands(name, a, dy);
   check<ShapeError>(dy.shape() == y.shape(), name, "expected a gradient of shape {}; got {}", y.shape(), dy.shape());
-  Backend& backend = backend_for(a);
+  const Called backend(name, a);
   Tensor left = a, right = b, out = y, seed = dy;
   align(backend, keeps_zero, {&left, &right, &out, &seed});
-  return backend.binary_backward(op, which, left, right, out, seed);
+  return backend->binary_backward(op, which, left, right, out, seed);
 }
 
 Tensor compare_op(int op, const char* name, const Tensor& a, const Tensor& b) {
   check_operands(name, a, b);
   broadcast(a.shape(), b.shape(), name);
-  return backend_for(a).compare(op, a.is_opaque() ? a.contiguous() : a, b.is_opaque() ? b.contiguous() : b);
+  return Called(name, a)->compare(op, a.is_opaque() ? a.contiguous() : a, b.is_opaque() ? b.contiguous() : b);
 }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
@@ -73,7 +73,7 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
                      condition.device(), a.device());
   broadcast(condition.shape(), broadcast(a.shape(), b.shape(), "where"), "where");
   const auto plain = [](const Tensor& x) { return x.is_opaque() ? x.contiguous() : x; };
-  return backend_for(a).where(condition, plain(a), plain(b));
+  return Called("where", a)->where(condition, plain(a), plain(b));
 }
 
 }  // namespace heft

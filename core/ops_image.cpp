@@ -75,42 +75,42 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
     check<ShapeError>(bias.shape() == Shape{weight.size(0)}, "conv2d", "expected a bias of shape ({},); got {}", weight.size(0),
                       bias.shape());
   }
-  Backend& backend = backend_for(x);
+  const Called backend("conv2d", x);
   const Tensor images = native(x, backend), w = native(weight, backend), b = bias.defined() ? bias.contiguous() : bias;
-  return relu ? backend.conv2d_relu(images, w, b, geometry) : backend.conv2d(images, w, b, geometry);
+  return relu ? backend->conv2d_relu(images, w, b, geometry) : backend->conv2d(images, w, b, geometry);
 }
 
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) {
   check_operands("conv2d", dy, weight);
   check_gradient("conv2d", dy, conv2d_shape(x_shape, weight.shape(), geometry));
-  Backend& backend = backend_for(dy);
-  return backend.conv2d_backward_input(native(dy, backend), native(weight, backend), x_shape, geometry);
+  const Called backend("conv2d", dy);
+  return backend->conv2d_backward_input(native(dy, backend), native(weight, backend), x_shape, geometry);
 }
 
 WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                        const Conv2dGeometry& geometry) {
   check_operands("conv2d", dy, x);
   check_gradient("conv2d", dy, conv2d_shape(x.shape(), weight.shape(), geometry));
-  Backend& backend = backend_for(dy);
-  return backend.conv2d_backward_weight(native(dy, backend), native(x, backend), native(weight, backend), want_bias, geometry);
+  const Called backend("conv2d", dy);
+  return backend->conv2d_backward_weight(native(dy, backend), native(x, backend), native(weight, backend), want_bias, geometry);
 }
 
 Tensor conv2d_prepare_weight(const Tensor& weight, const Tensor& x, const Conv2dGeometry& geometry) {
-  Backend& backend = backend_for(x);
-  return backend.conv2d_prepare_weight(native(weight, backend), native(x, backend), geometry);
+  const Called backend("conv2d", x);
+  return backend->conv2d_prepare_weight(native(weight, backend), native(x, backend), geometry);
 }
 
 MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
   check_images("max_pool2d", x);
   pool2d_shape(x.shape(), geometry, "max_pool2d");
-  Backend& backend = backend_for(x);
-  return backend.max_pool2d(native(x, backend), geometry);
+  const Called backend("max_pool2d", x);
+  return backend->max_pool2d(native(x, backend), geometry);
 }
 
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) {
   check_gradient("max_pool2d", dy, pool2d_shape(x.shape(), geometry, "max_pool2d"));
-  Backend& backend = backend_for(dy);
-  return backend.max_pool2d_backward(native(dy, backend), where, native(x, backend), geometry);
+  const Called backend("max_pool2d", dy);
+  return backend->max_pool2d_backward(native(dy, backend), where, native(x, backend), geometry);
 }
 
 // `where` is private to the backend, so it is read through the gradient: that of ones over windows that share no input is 1
@@ -138,27 +138,27 @@ Tensor max_pool2d_tangent(const Tensor& dx, const Tensor& where, const Tensor& x
 Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
   check_images("avg_pool2d", x);
   pool2d_shape(x.shape(), geometry, "avg_pool2d");
-  Backend& backend = backend_for(x);
-  return backend.avg_pool2d(native(x, backend), geometry);
+  const Called backend("avg_pool2d", x);
+  return backend->avg_pool2d(native(x, backend), geometry);
 }
 
 Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) {
   check_gradient("avg_pool2d", dy, pool2d_shape(x.shape(), geometry, "avg_pool2d"));
-  Backend& backend = backend_for(dy);
-  return backend.avg_pool2d_backward(native(dy, backend), native(x, backend), geometry);
+  const Called backend("avg_pool2d", dy);
+  return backend->avg_pool2d_backward(native(dy, backend), native(x, backend), geometry);
 }
 
 Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
   check_images("subsample", x);
   check(stride >= 1 && before >= 0 && after >= 0, "subsample",
         "expected a stride of at least 1 and channels of at least 0; got {}, {} and {}", stride, before, after);
-  Backend& backend = backend_for(x);
-  return backend.subsample(native(x, backend), stride, before, after);
+  const Called backend("subsample", x);
+  return backend->subsample(native(x, backend), stride, before, after);
 }
 
 Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) {
-  Backend& backend = backend_for(dy);
-  return backend.subsample_backward(native(dy, backend), x_shape, stride, before);
+  const Called backend("subsample", dy);
+  return backend->subsample_backward(native(dy, backend), x_shape, stride, before);
 }
 
 BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
@@ -166,8 +166,8 @@ BatchNormResult batch_norm_train(const Tensor& x, const Tensor& gamma, const Ten
   check_per_channel("batch_norm", "gamma", x, x.shape(), gamma);
   check_per_channel("batch_norm", "beta", x, x.shape(), beta);
   check(x.numel() / x.size(1) > 1, "batch_norm", "expected more than one value per channel when training; got {}", x.shape());
-  Backend& backend = backend_for(x);
-  return backend.batch_norm_train(native(x, backend), gamma.contiguous(), beta.contiguous(), eps);
+  const Called backend("batch_norm", x);
+  return backend->batch_norm_train(native(x, backend), gamma.contiguous(), beta.contiguous(), eps);
 }
 
 namespace {
@@ -196,18 +196,18 @@ Tensor native_residual(const Tensor& residual, const Tensor& x, const Shape& sha
 Tensor batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
                        double eps) {
   check_statistics(x, x.shape(), gamma, beta, mean, variance);
-  Backend& backend = backend_for(x);
-  return backend.batch_norm_eval(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
-                                 variance.contiguous(), eps);
+  const Called backend("batch_norm", x);
+  return backend->batch_norm_eval(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
+                                  variance.contiguous(), eps);
 }
 
 BatchNormGradients batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                        const Tensor& variance, double eps) {
   check_operands("batch_norm", dy, x);
   check_gradient("batch_norm", dy, x.shape());
-  Backend& backend = backend_for(x);
-  return backend.batch_norm_backward(native(dy, backend), native(x, backend), gamma.contiguous(), mean.contiguous(),
-                                     variance.contiguous(), eps);
+  const Called backend("batch_norm", x);
+  return backend->batch_norm_backward(native(dy, backend), native(x, backend), gamma.contiguous(), mean.contiguous(),
+                                      variance.contiguous(), eps);
 }
 
 BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
@@ -219,13 +219,13 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
   if (fusion.running_mean.defined()) check_per_channel(op, "a running mean", x, x.shape(), fusion.running_mean);
   if (fusion.running_variance.defined()) check_per_channel(op, "a running variance", x, x.shape(), fusion.running_variance);
   check(x.numel() / x.size(1) > 1, op, "expected more than one value per channel when training; got {}", x.shape());
-  Backend& backend = backend_for(x);
+  const Called backend(op, x);
   NormFusion dense = fusion;
   dense.residual = native_residual(fusion.residual, x, x.shape(), backend);
   if (fusion.running_mean.defined()) dense.running_mean = fusion.running_mean.contiguous();
   if (fusion.running_variance.defined()) dense.running_variance = fusion.running_variance.contiguous();
   const BatchNormResult result =
-      backend.batch_norm_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), eps, dense);
+      backend->batch_norm_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), eps, dense);
   const auto copy_back = [](Tensor running, const Tensor& blended) {
     if (running.defined() && !running.shares_storage(blended)) running.copy_(blended);
   };
@@ -237,9 +237,9 @@ BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Ten
 Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                              const Tensor& variance, double eps, const Tensor& residual, bool relu) {
   check_statistics(x, x.shape(), gamma, beta, mean, variance);
-  Backend& backend = backend_for(x);
-  return backend.batch_norm_eval_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
-                                       variance.contiguous(), eps, native_residual(residual, x, x.shape(), backend), relu);
+  const Called backend("batch_norm", x);
+  return backend->batch_norm_eval_fused(native(x, backend), gamma.contiguous(), beta.contiguous(), mean.contiguous(),
+                                        variance.contiguous(), eps, native_residual(residual, x, x.shape(), backend), relu);
 }
 
 Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
@@ -249,10 +249,10 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeom
   check_operands("conv2d", x, weight);
   const Shape shape = conv2d_shape(x.shape(), weight.shape(), geometry);
   check_statistics(x, shape, gamma, beta, mean, variance);
-  Backend& backend = backend_for(x);
-  return backend.conv2d_batch_norm(native(x, backend), native(weight, backend), geometry, gamma.contiguous(), beta.contiguous(),
-                                   mean.contiguous(), variance.contiguous(), eps, native_residual(residual, x, shape, backend),
-                                   relu);
+  const Called backend("conv2d", x);
+  return backend->conv2d_batch_norm(native(x, backend), native(weight, backend), geometry, gamma.contiguous(),
+                                    beta.contiguous(), mean.contiguous(), variance.contiguous(), eps,
+                                    native_residual(residual, x, shape, backend), relu);
 }
 
 BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
@@ -260,10 +260,10 @@ BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, 
                                              bool want_residual) {
   check_operands("batch_norm", dy, x);
   check_gradient("batch_norm", dy, x.shape());
-  Backend& backend = backend_for(x);
-  return backend.batch_norm_fused_backward(native(dy, backend), relu ? native(y, backend) : Tensor{}, native(x, backend),
-                                           gamma.contiguous(), mean.contiguous(), variance.contiguous(), eps, relu,
-                                           want_residual);
+  const Called backend("batch_norm", x);
+  return backend->batch_norm_fused_backward(native(dy, backend), relu ? native(y, backend) : Tensor{}, native(x, backend),
+                                            gamma.contiguous(), mean.contiguous(), variance.contiguous(), eps, relu,
+                                            want_residual);
 }
 
 }  // namespace heft

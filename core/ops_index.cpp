@@ -23,7 +23,7 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   axis = x.shape().axis(axis, "index_select");
   check<ShapeError>(index.rank() == 1, "index_select", "expected an index of rank 1; got shape {}", index.shape());
   const Tensor at = checked_index("index_select", index, x.shape()[axis]);
-  return backend_for(x).index_select(around_axis(x, axis), at).reshape(x.shape().with(axis, at.numel()));
+  return Called("index_select", x)->index_select(around_axis(x, axis), at).reshape(x.shape().with(axis, at.numel()));
 }
 
 Tensor index_add(const Tensor& dy, int axis, const Tensor& index, std::int64_t n) {
@@ -32,7 +32,7 @@ Tensor index_add(const Tensor& dy, int axis, const Tensor& index, std::int64_t n
   check<ShapeError>(index.rank() == 1 && index.numel() == dy.shape()[axis], "index_add",
                     "expected an index of shape ({},); got {}", dy.shape()[axis], index.shape());
   const Tensor at = checked_index("index_add", index, n);
-  return backend_for(dy).index_add(around_axis(dy, axis), at, n).reshape(dy.shape().with(axis, n));
+  return Called("index_add", dy)->index_add(around_axis(dy, axis), at, n).reshape(dy.shape().with(axis, n));
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
@@ -41,7 +41,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   check<ShapeError>(index.rank() == x.rank() && index.shape().with(axis, 1) == x.shape().with(axis, 1), "gather",
                     "expected an index of shape {} except at axis {}; got {}", x.shape(), axis, index.shape());
   const Tensor at = checked_index("gather", index, x.shape()[axis]);
-  return backend_for(x).gather(around_axis(x, axis), around_axis(at, axis)).reshape(index.shape());
+  return Called("gather", x)->gather(around_axis(x, axis), around_axis(at, axis)).reshape(index.shape());
 }
 
 Tensor gather_backward(const Tensor& dy, int axis, const Tensor& index, std::int64_t n) {
@@ -49,7 +49,9 @@ Tensor gather_backward(const Tensor& dy, int axis, const Tensor& index, std::int
   check<ShapeError>(dy.shape() == index.shape(), "gather", "expected a gradient of shape {}; got {}", index.shape(),
                     dy.shape());
   const Tensor at = checked_index("gather", index, n);
-  return backend_for(dy).gather_backward(around_axis(dy, axis), around_axis(at, axis), n).reshape(dy.shape().with(axis, n));
+  return Called("gather", dy)
+      ->gather_backward(around_axis(dy, axis), around_axis(at, axis), n)
+      .reshape(dy.shape().with(axis, n));
 }
 
 Tensor concat(const std::vector<Tensor>& parts, int axis) {

@@ -33,7 +33,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   shape.insert(shape.end(), {m, n});
   const Shape result(std::span<const std::int64_t>(shape.data(), shape.size()));
   if (result.numel() == 0 || k == 0) return Tensor::zeros(result, a.dtype(), a.device());
-  return backend_for(a).matmul(as_batches(a, lead), as_batches(b, lead), transpose_a, transpose_b).reshape(result);
+  return Called("matmul", a)->matmul(as_batches(a, lead), as_batches(b, lead), transpose_a, transpose_b).reshape(result);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu) {
@@ -54,9 +54,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, bool re
     const Tensor y = bias.defined() ? zeros + bias : zeros;
     return relu ? unary<fn::Relu>(y) : y;
   }
-  Backend& backend = backend_for(x);
+  const Called backend("linear", x);
   const Tensor w = weight.contiguous(), b = bias.defined() ? bias.contiguous() : bias;
-  return (relu ? backend.linear_relu(rows, w, b) : backend.linear(rows, w, b)).reshape(result);
+  return (relu ? backend->linear_relu(rows, w, b) : backend->linear(rows, w, b)).reshape(result);
 }
 
 WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool want_bias) {
@@ -67,7 +67,7 @@ WeightGradients linear_backward_weight(const Tensor& dy, const Tensor& x, bool w
   if (dy.numel() == 0 || x.numel() == 0)
     return {Tensor::zeros({m, k}, dy.dtype(), dy.device()), want_bias ? Tensor::zeros({m}, dy.dtype(), dy.device()) : Tensor{}};
   const auto matrix = [rows](const Tensor& t) { return t.contiguous().reshape(Shape{rows, t.size(-1)}); };
-  return backend_for(dy).linear_backward_weight(matrix(dy), matrix(x), want_bias);
+  return Called("linear", dy)->linear_backward_weight(matrix(dy), matrix(x), want_bias);
 }
 
 }  // namespace heft

@@ -44,14 +44,14 @@ Tensor reduce(const char* op, Reduction reduction, const Tensor& x, const std::v
     order.insert(order.end(), axes.begin(), axes.end());
     dense = x.permute(order).contiguous().reshape(Shape{result.numel(), n, 1});
   }
-  return backend_for(x).reduce(reduction, dense).reshape(result);
+  return Called(op, x)->reduce(reduction, dense).reshape(result);
 }
 
 Tensor softmax(const char* op, const Tensor& x, int axis, bool log) {
   check_defined(op, x);
   if (!is_floating(x.dtype())) throw_dtype(op, "f32 or f64", x.dtype());
   axis = x.shape().axis(axis, op);
-  return backend_for(x).softmax(around_axis(x, axis), log).reshape(x.shape());
+  return Called(op, x)->softmax(around_axis(x, axis), log).reshape(x.shape());
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ Tensor mean(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
 Tensor sum_squares(const Tensor& x) {
   check_defined("sum_squares", x);
   if (!is_floating(x.dtype())) throw_dtype("sum_squares", "f32 or f64", x.dtype());
-  return backend_for(x).sum_squares(x.is_opaque() ? x : x.contiguous());
+  return Called("sum_squares", x)->sum_squares(x.is_opaque() ? x : x.contiguous());
 }
 Tensor logsumexp(const Tensor& x, const std::vector<int>& axes, bool keep_axes) {
   const Tensor top = reduce("logsumexp", Reduction::max, x, axes, true);
@@ -91,7 +91,7 @@ Tensor argmax(const Tensor& x, int axis) {
   check_defined("argmax", x);
   axis = x.shape().axis(axis, "argmax");
   check(x.shape()[axis] > 0, "argmax", "expected at least one element to choose from; got shape {}", x.shape());
-  return backend_for(x).argmax(around_axis(x, axis)).reshape(x.shape().without(axis));
+  return Called("argmax", x)->argmax(around_axis(x, axis)).reshape(x.shape().without(axis));
 }
 
 Tensor softmax(const Tensor& x, int axis) { return softmax("softmax", x, axis, false); }
@@ -100,7 +100,7 @@ Tensor log_softmax(const Tensor& x, int axis) { return softmax("log_softmax", x,
 Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log) {
   check_operands("softmax", y, dy);
   axis = y.shape().axis(axis, "softmax");
-  return backend_for(y).softmax_backward(around_axis(y, axis), around_axis(dy, axis), log).reshape(y.shape());
+  return Called("softmax", y)->softmax_backward(around_axis(y, axis), around_axis(dy, axis), log).reshape(y.shape());
 }
 
 CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
@@ -114,12 +114,12 @@ CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& lab
   check<ShapeError>(logits.size(1) >= 1, op, "expected at least one class; got logits {}", logits.shape());
   check<DeviceError>(logits.device() == labels.device(), op, "expected operands on one device; got {} and {} (move with to)",
                      logits.device(), labels.device());
-  return backend_for(logits).cross_entropy(logits.contiguous(), labels.contiguous());
+  return Called(op, logits)->cross_entropy(logits.contiguous(), labels.contiguous());
 }
 
 Tensor softmax_cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) {
   check_operands("cross_entropy", saved, dlosses);
-  return backend_for(saved).cross_entropy_backward(saved, labels.contiguous(), dlosses.contiguous());
+  return Called("cross_entropy", saved)->cross_entropy_backward(saved, labels.contiguous(), dlosses.contiguous());
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

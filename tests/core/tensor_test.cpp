@@ -342,6 +342,15 @@ TEST_CASE("An allocation the machine refuses is an error", "[core][memory]") {
 #if HEFT_ASAN || defined(__SANITIZE_THREAD__)
   HEFT_SKIP("the sanitizer's allocator ends the program instead of refusing");
 #endif
+  // An operation is named.
+  const Tensor wide = Tensor::ones({1, 1}).expand({1 << 25, 1 << 25});
+  CHECK(contains(message_of<MemoryError>([&] { wide + wide; }),
+                 "[add] expected 4503599627370496 bytes from the system; it refused, with "));
+  const Tensor row = Tensor::ones({1}).expand({1 << 28}), images = row.reshape({1, 1, 1 << 14, 1 << 14});
+  CHECK(contains(message_of<MemoryError>([&] {
+                   conv2d(images, Tensor::ones({1, 1, 1, 1}).expand({1 << 24, 1, 1, 1}));
+                 }),
+                 "[conv2d] expected "));
   CHECK(contains(message_of<MemoryError>([] { Tensor::empty({std::int64_t{1} << 60}, DType::u8); }),
                  "[allocate] expected 1152921504606846976 bytes from the system"));
   CHECK_THROWS_AS(Tensor::empty({(std::int64_t{1} << 61) + 1}, DType::f32), MemoryError);

@@ -72,7 +72,9 @@ TEST_CASE("memory of a GPU is counted, kept and refused with the size", "[core][
   { const Tensor again = Tensor::zeros({1000, 1000}, DType::f32, Device::cuda()); }
   CHECK(memory_stats(Device::cuda()).system_allocations == asked);
   const std::string message = message_of<MemoryError>([] { Tensor::empty({1 << 20, 1 << 20}, DType::f64, Device::cuda()); });
-  CHECK(contains(message, "expected 8796093022208 bytes from the GPU"));
+  CHECK(contains(message, "[allocate] expected 8796093022208 bytes from the GPU"));
+  const Tensor wide = Tensor::ones({1, 1}, DType::f64, Device::cuda()).expand({1 << 20, 1 << 20});
+  CHECK(contains(message_of<MemoryError>([&] { wide + wide; }), "[add] expected 8796093022208 bytes from the GPU"));
   CHECK(contains(message_of<DeviceError>([] { Tensor::zeros({1}, DType::f32, Device::cuda(1)); }), "cuda:0"));
 }
 
