@@ -60,6 +60,11 @@ inline Variable norm2d_relu(const Variables& v, bool training) {
   return batch_norm_relu(v[0], v[1], v[2], mean, variance, training, v.size() > 3 ? v[3] : Variable());
 }
 
+inline Variable conv_norm2d_relu(const Variables& v) {
+  Tensor mean = Tensor::full(v[2].shape(), 0.3, v[2].dtype(), v[2].device()), variance = mean + 1.2;
+  return conv2d_batch_norm_relu(v[0], v[1], {.padding = {1, 1}}, v[2], v[3], mean, variance, v.size() > 4 ? v[4] : Variable());
+}
+
 inline std::vector<Operands> on(std::initializer_list<Shape> shapes, double low = -2, double high = 2) {
   std::vector<Operands> sets;
   for (const Shape& shape : shapes) sets.push_back({{shape, low, high}});
@@ -298,6 +303,9 @@ inline std::vector<OpCase> op_table() {
       {"batch_norm_relu", [](V v) { return norm2d_relu(v, true); }, norm_inputs_with_residual(), 1e-4},
       {"batch_norm_relu", [](V v) { return norm2d_relu(v, false); }, norm_inputs()},
       {"batch_norm_relu", [](V v) { return norm2d_relu(v, false); }, norm_inputs_with_residual()},
+      {"conv2d_batch_norm_relu",
+       conv_norm2d_relu,
+       {{{{2, 3, 4, 3}}, {{4, 3, 3, 3}}, {{4}}, {{4}}}, {{{2, 3, 4, 3}}, {{4, 3, 3, 3}}, {{4}}, {{4}}, {{2, 4, 4, 3}}}}},
       {"layer_norm",
        [](V v) { return layer_norm(v[0], v[1], v[2]); },
        {{{{4, 6}}, {{6}}, {{6}}}, {{{2, 3, 5}}, {{5}}, {{5}}}, {{{7}}, {{7}}, {{7}}}},

@@ -353,14 +353,21 @@ TEST_CASE("cpu: a repeated step compiles nothing, allocates nothing and gives th
   std::vector<std::vector<float>> first;
   for (const Tensor& t : step.run()) first.push_back(t.to_vector<float>());
   step.run();
-  const std::uint64_t created = onednn::counters().primitives_created, allocated = memory_stats().system_allocations;
-  const std::uint64_t before = onednn::counters().reorders;
+  const std::uint64_t created = onednn::counters().primitives_created, before = onednn::counters().reorders;
   const std::vector<Tensor> again = step.run();
   CHECK(onednn::counters().primitives_created == created);
-  CHECK(memory_stats().system_allocations == allocated);
   // At most the two weights, for the gradient of their convolution's input.
   CHECK(onednn::counters().reorders - before <= 2);
   for (std::size_t i = 0; i < again.size(); ++i) CHECK(again[i].to_vector<float>() == first[i]);
+  // In the steady state, which comes when every thread has had its share of the work while the others had theirs: on a busy
+  // machine not in the first steps.
+  bool steady = false;
+  for (int i = 0; i < 50 && !steady; ++i) {
+    const std::uint64_t allocated = memory_stats().system_allocations;
+    step.run();
+    steady = memory_stats().system_allocations == allocated;
+  }
+  CHECK(steady);
 }
 
 TEST_CASE("cpu: the primitive cache stays within its capacity", "[cpu][cache]") {
