@@ -384,6 +384,9 @@ def describe(options, environment):
     facts["CPU"] = f"{cpu_name()}, {os.cpu_count()} logical CPUs"
     if options.device == "cpu":
         facts["threads"] = ", ".join(map(str, options.threads))
+    narrowed = [f"{name}={os.environ[name]}" for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY") if os.environ.get(name)]
+    if narrowed:
+        facts["environment"] = ", ".join(narrowed)
     if "sgemm" in heft:
         facts["large matrix product (oneDNN)"] = heft["sgemm"]
     facts |= {"heft": f"{heft.get('heft', 'unknown')}, {heft.get('compiler', 'compiler unknown')}",
