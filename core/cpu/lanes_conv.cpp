@@ -108,13 +108,12 @@ void convolve(const Bordered& x, Tensor& y, std::int64_t kernel_height, std::int
   std::vector<float> weights(static_cast<std::size_t>(all * x.channels * kernel_height * kernel_width)),
       biases(static_cast<std::size_t>(all));
   if (bias) std::copy_n(bias, out, biases.begin());
-  for (std::int64_t o = 0; o < out; ++o)
+  for (std::int64_t o = 0; o < out; ++o) {
+    float* to = weights.data() + o / tile * tile * x.channels * kernel_height * kernel_width + o % tile;
     for (std::int64_t c = 0; c < x.channels; ++c)
       for (std::int64_t i = 0; i < kernel_height; ++i)
-        for (std::int64_t j = 0; j < kernel_width; ++j) {
-          const std::int64_t at = ((o / tile * x.channels + c) * kernel_height + i) * kernel_width + j;
-          weights[static_cast<std::size_t>(at * tile + o % tile)] = weight_at(o, c, i, j);
-        }
+        for (std::int64_t j = 0; j < kernel_width; ++j, to += tile) *to = weight_at(o, c, i, j);
+  }
   const Convolution work{x.data,        weights.data(),
                          biases.data(), static_cast<float*>(y.mutable_raw()),
                          x.channels,    x.height,
