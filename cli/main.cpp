@@ -1,4 +1,8 @@
 // heft: trains small networks on imbalanced images. `heft --help` says how.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <exception>
 #include <iostream>
 
@@ -7,12 +11,39 @@
 #include "core/core_sharing.h"
 #include "core/error.h"
 #include "core/version.h"
+#include "train/nearest_name.h"
 
 namespace {
 
 int complain(const std::exception& error, int exit_code) {
   std::cerr << "heft: " << error.what() << '\n';
   return exit_code;
+}
+
+// What was given and is nothing, with what may have been meant; empty where it is something else that is wrong.
+std::string unknown_word(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* command = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    std::vector<std::string> names;
+    if (word.starts_with("--") && word.size() > 2) {
+      const std::string flag = word.substr(0, word.find('='));
+      if (command->get_option_no_throw(flag) != nullptr || app.get_option_no_throw(flag) != nullptr) continue;
+      for (const CLI::Option* option : command->get_options())
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+      return fmt::format("expected a flag of {}; got '{}' (nearest: {})", command->get_name(), flag,
+                         heft::train::nearest_name(flag, names));
+    }
+    const auto inner = command->get_subcommands([](const CLI::App*) { return true; });
+    if (word.starts_with('-') || inner.empty()) continue;
+    for (const CLI::App* one : inner) names.push_back(one->get_name());
+    const auto found = std::find(names.begin(), names.end(), word);
+    if (found == names.end())
+      return fmt::format("expected one of {}; got '{}' (nearest: {})", fmt::join(names, ", "), word,
+                         heft::train::nearest_name(word, names));
+    command = inner[static_cast<std::size_t>(found - names.begin())];
+  }
+  return "";
 }
 
 }  // namespace
@@ -48,6 +79,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return exit_code;
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0)
+      if (const std::string text = unknown_word(app, argc, argv); !text.empty()) {
+        std::cerr << "heft: " << text << "; --help has them all\n";
+        return kUsage;
+      }
     return app.exit(error) == 0 ? kSuccess : kUsage;
   } catch (const heft::DataError& error) {
     return complain(error, kBadData);

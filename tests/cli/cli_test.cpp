@@ -77,10 +77,14 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
     CHECK_FALSE(result.err.empty());
     return result.exit_code;
   };
-  const std::string train = "train " + data.flags() + data.out("run");
+  const std::string train = "train " + data.flags() + "--overwrite " + data.out("run");
   CHECK(exit_code("") == 2);
   CHECK(exit_code("nonsense") == 2);
   CHECK(exit_code("train --nonsense") == 2);
+  CHECK(contains(heft_command(data.folder, "trian --epochs 3").err, "got 'trian' (nearest: train)"));
+  CHECK(contains(heft_command(data.folder, "train --lamda 3").err,
+                 "expected a flag of train; got '--lamda' (nearest: --lambda)"));
+  CHECK(contains(heft_command(data.folder, "inspect runs x").err, "got 'runs' (nearest: run)"));
   CHECK(exit_code(train + "--epochs few") == 2);
   CHECK(exit_code(train + "--epochs 0") == 2);
   CHECK(exit_code(train + "--optimizer sdg") == 2);
@@ -144,7 +148,9 @@ TEST_CASE("heft train: the files of a run", "[cli]") {
 
   const auto has = [&](const char* name) { return std::filesystem::exists(data.run("run") + "/" + name); };
   for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json", "tensorboard"}) CHECK(has(name));
-  REQUIRE(heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 1 --no-record").exit_code == 0);
+  REQUIRE(
+      heft_command(data.folder, "train " + data.flags() + data.out("run") + "--epochs 1 --no-record --overwrite").exit_code ==
+      0);
   for (const char* name : {"steps.jsonl", "snapshots.jsonl", "samples.json", "tensorboard"}) CHECK_FALSE(has(name));
 }
 
