@@ -1,5 +1,6 @@
 #include "cli/run.h"
 #include "cli/output.h"
+#include "train/epoch_meter.h"
 
 #include <fmt/format.h>
 
@@ -16,13 +17,33 @@ void note(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
+constexpr std::int64_t kYoung = 50;  // steps, of which nothing is to be expected yet
+
+// One that has only begun often predicts one class.
+bool warns_of_collapse(const train::Setup& setup, const train::EpochReport& report) {
+  return report.collapsed_to && report.epoch * setup.loader->size() >= kYoung;
+}
+
 std::string collapse_warning(const train::Setup& setup, const train::EpochReport& report) {
   return fmt::format(
-      "warning: epoch {}: the network has collapsed, it predicts {} for every image. A lower --lr{} may help; what was learnt "
-      "is "
-      "unlikely to come back in this run",
+      "warning: epoch {}: the network has collapsed, it came to predict {} for all images. A lower --lr{} may help; what was "
+      "learnt is unlikely to come back in this run",
       report.epoch, class_names(*setup.data.train)[static_cast<std::size_t>(*report.collapsed_to)],
       setup.recipe.lambda ? ", a --lambda further from 0 or a later --lambda-from-epoch" : " or a --clip-norm");
+}
+
+// Whether training does well and every evaluation finds one class only.
+bool lags(const train::EpochReport& report) {
+  const std::optional<train::Evaluation>& seen = report.validation ? report.validation : report.test;
+  return !report.collapsed_to && seen && report.train_accuracy > 0.5 && train::collapsed_to(seen->confusion);
+}
+
+std::string lag_warning(const train::Setup& setup, const train::EpochReport& report) {
+  return fmt::format(
+      "warning: epoch {}: {} % accurate in training, yet evaluation finds one class only. Batch norm's running statistics "
+      "follow "
+      "slowly, and an epoch has {} steps: more epochs or a smaller --batch-size help",
+      report.epoch, percent(report.train_accuracy), setup.loader->size());
 }
 
 std::string clamp_warning(const train::EpochReport& report) {
@@ -59,7 +80,8 @@ train::FitResult RunProgress::fit(train::Setup& setup, const std::string& label,
   };
   options.on_epoch = [&](const train::EpochReport& report) {
     if (epoch_lines) progress_.print(epoch_line(report));
-    if (report.collapsed_to) progress_.print(collapse_warning(setup, report));
+    if (warns_of_collapse(setup, report)) progress_.print(collapse_warning(setup, report));
+    else if (lags(report)) progress_.print(lag_warning(setup, report));
     if (report.lambda_clamped > 0.5) progress_.print(clamp_warning(report));
     if (report.test) last = "  balanced " + percent(report.test->balanced_accuracy) + " %";
     if (on_epoch) on_epoch(report);

@@ -177,6 +177,13 @@ void EpochMeter::count(const Seen& seen) {
   }
 }
 
+bool EpochMeter::learns() const {
+  const auto all = static_cast<double>(std::accumulate(labels_.begin(), labels_.end(), std::int64_t{0}));
+  if (all == 0) return false;
+  const double largest = static_cast<double>(*std::max_element(labels_.begin(), labels_.end())) / all;
+  return report_.train_accuracy > largest + (1 - largest) / 4;
+}
+
 // The report, from the sums.
 void EpochMeter::describe() {
   const auto images = static_cast<double>(report_.images);

@@ -31,6 +31,9 @@ class EpochMeter {
   void flush(const optim::Optimizer& opt);
 
   std::int64_t batches_seen() const { return seen_; }
+  // Whether the epoch's accuracy is more than a network that sees no image could have: a quarter of the way from the share of
+  // the largest class to 1, and further. After flush().
+  bool learns() const;
   EpochReport& report() { return report_; }
   EpochPart part() const;  // after flush()
 

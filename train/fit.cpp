@@ -171,7 +171,7 @@ FitResult fit(Module& net, optim::Optimizer& opt, data::Loader& batches, const F
     if (options.test) report.test = checked_evaluation(net, options.test, batches, options, epoch);
     if (options.validation) report.validation = checked_evaluation(net, options.validation, batches, options, epoch);
     for (const auto* evaluation : {&report.test, &report.validation})
-      if (*evaluation && !report.collapsed_to) report.collapsed_to = collapsed_to((*evaluation)->confusion);
+      if (*evaluation && !report.collapsed_to && !meter.learns()) report.collapsed_to = collapsed_to((*evaluation)->confusion);
     result.epochs.push_back(report);
     if (options.on_epoch) options.on_epoch(report);
     if (options.enough && options.enough(report)) break;

@@ -44,7 +44,8 @@ struct EpochReport {
   double train_accuracy = 0;  // of the same predictions; logits (N, C) only, else 0
   // The class that every prediction is of, where the labels are not: the network has collapsed. In training, over the epoch's
   // second half; or in the evaluations after it, since a network of which only the last bias still learns follows the labels of
-  // its last batches, and predicts one class now and another then.
+  // its last batches, and predicts one class now and another then. Evaluations do not tell where training does better than such
+  // a network could: batch norm's running statistics are then behind, after few steps.
   std::optional<std::int64_t> collapsed_to = {};
   // Of the samples whose label is known to be flipped (Sample::clean_label), the share that these predictions gave the flipped
   // label; unset where there are none.
