@@ -1,5 +1,7 @@
 #include "cli/resume.h"
+#include "cli/json_file.h"
 #include "cli/output.h"
+#include "cli/run_folder.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,6 +12,7 @@
 #include "core/check.h"
 #include "core/parallel.h"
 #include "train/checkpoints.h"
+#include "train/image_sources.h"
 #include "train/recipe_text.h"
 #include "train/run_state.h"
 
@@ -44,6 +47,21 @@ std::string data_text(const train::Setup& setup) {
 void copy_what_may_differ(const train::Recipe& from, train::Recipe& to) {
   to.epochs = from.epochs;
   to.data.dir = from.data.dir;
+  if (train::is_image_source(from.data) && train::is_image_source(to.data)) to.data.data = from.data.data;
+}
+
+// The settings that a run wrote beside its state are of that state, or somebody has put another's there.
+void check_same_run(const ResumedRun& run, const train::Recipe& recipe) {
+  const fs::path path = fs::path(run.folder) / "config.json";
+  if (!fs::exists(path)) return;
+  const Json written = parse_object(read_file(path.string()), {path.string()}).flatten(),
+             state = Json::parse(train::to_json(recipe)).flatten();
+  for (const auto& [name, value] : written.items()) {
+    if (name == "/epochs" || name == "/data/dir" || name == "/data/data") continue;
+    check<DataError>(!state.contains(name) || state[name] == value, kOp,
+                     "expected the state of the run in {}, whose config.json has {} {}; {} is of a run with {}", run.folder,
+                     name.substr(1), value.dump(), run.state, state.value(name, Json()).dump());
+  }
 }
 
 }  // namespace
@@ -56,6 +74,11 @@ ResumedRun find_run(const std::string& path) {
     run.folder = (within.filename() == "checkpoints" ? within.parent_path() : within).string();
     if (run.folder.empty()) run.folder = ".";
   }
+  check<DataError>(fs::exists(run.folder), kOp, "expected the folder of a run; there is no {}", path);
+  if (!fs::exists(run.state) && train::last_kept(run.folder).empty())
+    fail<DataError>(kOp, "expected a run that has saved its state in {}; {}", run.folder,
+                    holds_a_run(run.folder) ? "it was stopped before its first checkpoint, start it again without --resume"
+                                            : "there is no run");
   try {
     run.metadata = train::read_run_metadata(run.state);
   } catch (const DataError& error) {
@@ -78,6 +101,7 @@ int early_stopping_of(const ResumedRun& run) { return count(run, kEarlyStopping)
 
 void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe) {
   const train::Recipe begun = train::read_recipe(entry(run, kRecipe), run.state);
+  check_same_run(run, begun);
   const CLI::Option* threads = command.get_option("--threads");
   for (CLI::Option* option : command.get_options()) {
     if (option->count() == 0 || option == threads) continue;
@@ -90,7 +114,7 @@ void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe
           option->get_name(), difference);
   }
   recipe = begun;
-  for (const char* name : {"--epochs", "--data-dir"})
+  for (const char* name : {"--epochs", "--data", "--data-dir"})
     if (CLI::Option* option = command.get_option(name); option->count() > 0) option->run_callback();
   const int before = count(run, kThreads);
   check<DataError>(before >= 1 && before <= kMostThreads, kOp, "expected 1 to {} threads in the metadata of {}; got {}",

@@ -16,12 +16,12 @@ namespace heft::cli {
 RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed,
                    const RunFilesOptions& options)
     : folder_(std::move(folder)),
+      mine_(folder_),
       setup_(setup),
       checkpoints_(folder_, options.checkpoints),
       patience_(options.early_stopping.value_or(resumed ? early_stopping_of(*resumed) : 0)) {
   check(patience_ == 0 || setup.data.validation != nullptr, "train",
         "expected --early-stopping with images to judge by, --val-split above 0; got none");
-  std::filesystem::create_directories(folder_);
   train::remove_stale_temporaries(folder_);
   train::remove_stale_temporaries(file("checkpoints"));
   train::RunState before;

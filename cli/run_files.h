@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/resume.h"
+#include "cli/run_folder.h"
 #include "train/best_epoch.h"
 #include "train/checkpoints.h"
 #include "train/metrics_log.h"
@@ -40,6 +41,7 @@ class RunFiles {
   std::string file(const char* name) const;
 
   std::string folder_;
+  RunFolder mine_;
   train::Setup& setup_;
   std::map<std::string, std::string> run_metadata_;
   train::Checkpoints checkpoints_;

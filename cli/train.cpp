@@ -17,6 +17,7 @@
 #include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
+#include "train/image_sources.h"
 
 namespace heft::cli {
 namespace {
@@ -28,6 +29,7 @@ struct Flags {
   std::optional<std::string> resume = {};  // empty: the run in `out`
   RunFilesOptions files = {};
   bool no_record = false;
+  bool overwrite = false;
   bool find_lr = false;
   bool json = false;
 };
@@ -56,6 +58,14 @@ validation part if there is one); state.safetensors and checkpoints/, for --resu
 steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. heft inspect run shows what is there.
 Ctrl-C and TERM finish the step, save and leave.)";
 
+// A run is gone on with, and looked at, from other folders too.
+void make_absolute(train::DataRecipe& data) {
+  std::error_code none;
+  for (std::string* path : {&data.data, &data.dir})
+    if (!path->empty() && std::filesystem::exists(*path, none) && (path == &data.dir || train::is_image_source(data)))
+      *path = std::filesystem::absolute(*path).lexically_normal().string();
+}
+
 // The options of `command` write to `flags`.
 int run(Flags& flags, CLI::App& command) {
   std::optional<ResumedRun> resumed;
@@ -68,6 +78,12 @@ int run(Flags& flags, CLI::App& command) {
     flags.out = resumed->folder;
   } else {
     take_settings(command, flags.config, flags.recipe);
+    make_absolute(flags.recipe.data);
+    // runs/latest is the latest by its name.
+    const bool named = command.get_option("--out")->count() > 0;
+    check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
+          "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
+          flags.out);
   }
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
@@ -96,6 +112,7 @@ void add_train(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Train a network");
   const auto flags = std::make_shared<Flags>();
   command->add_option("--out", flags->out, "Folder for the results")->capture_default_str();
+  command->add_flag("--overwrite", flags->overwrite, "Replace the run that is in --out");
   command->add_option("--config", flags->config, "Settings from that TOML file; the environment and flags outdo it");
   command
       ->add_option_function<std::string>(

@@ -60,11 +60,31 @@ TEST_CASE("heft train: a folder of images", "[cli][images]") {
   const Result broken = heft_command(images.folder, images.train("other"));
   CHECK(broken.exit_code == 3);
   CHECK(contains(broken.err, "1 of 26 are not: dark/story.txt is a text"));
+  CHECK(contains(broken.err, "--broken skip"));
   CHECK_FALSE(std::filesystem::exists(images.folder.file("other")));
   const Result skipped = heft_command(images.folder, images.train("other") + "--broken skip --cache none");
   CHECK(skipped.exit_code == 0);
   CHECK(contains(skipped.err, "heft: 1 file is skipped:\n  train/dark/story.txt is a text\n"));
   CHECK(heft_command(images.folder, images.train("x") + "--cache everywhere").exit_code == 2);
+}
+
+TEST_CASE("heft train: a run knows where its images are from any folder, and may be told that they have moved",
+          "[cli][images][resume]") {
+  const Images images;
+  const std::string into = "cd '" + images.folder.path() + "' && ", name = std::filesystem::path(images.path()).filename();
+  const Result relative = heft_command(
+      images.folder, "train --data " + name + " --image-size 12 --model mlp --epochs 1 --threads 1 --out run", into);
+  INFO(relative.err);
+  REQUIRE(relative.exit_code == 0);
+  CHECK(json::parse(read_text(images.folder.file("run/config.json")))["data"]["data"] == images.path());
+  CHECK(heft_command(images.folder, "train --epochs 2 --resume '" + images.folder.file("run") + "'", "cd / && ").exit_code ==
+        0);
+  std::filesystem::rename(images.path(), images.folder.file("elsewhere"));
+  const std::string resume = "train --epochs 3 --resume '" + images.folder.file("run") + "'";
+  CHECK(heft_command(images.folder, resume).exit_code != 0);
+  const Result moved = heft_command(images.folder, resume + " --data '" + images.folder.file("elsewhere") + "'");
+  INFO(moved.err);
+  CHECK(moved.exit_code == 0);
 }
 
 TEST_CASE("heft eval: the images of a run, at the size and with the channels of its model", "[cli][images]") {

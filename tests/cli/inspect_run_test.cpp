@@ -28,7 +28,8 @@ struct Blobs {
   std::string run() const { return folder.file("run"); }
   Result train(const std::string& flags) const {
     return heft_command(folder, "train --data idx --data-dir '" + folder.path() +
-                                    "' --threads 1 --model mlp --batch-size 32 --epochs 2 --out '" + run() + "' " + flags);
+                                    "' --threads 1 --model mlp --batch-size 32 --epochs 2 --overwrite --out '" + run() + "' " +
+                                    flags);
   }
   Result inspect(const std::string& flags = "") const { return heft_command(folder, "inspect run '" + run() + "' " + flags); }
   json manifest() const { return json::parse(read_text(run() + "/manifest.json")); }

@@ -221,7 +221,7 @@ TEST_CASE("heft predict: classes of image files, as the network saw its training
 
 TEST_CASE("heft train: --init, --init-head and --freeze", "[cli]") {
   const Trained trained;
-  const std::string train = "train " + trained.data() + " --epochs 1 --batch-size 32 --no-record --out " +
+  const std::string train = "train " + trained.data() + " --epochs 1 --batch-size 32 --no-record --overwrite --out " +
                             trained.quoted("tuned") + " --init '" + trained.run + "/model.safetensors' ";
   REQUIRE(trained.command(train + "--model lenet5 --freeze conv1,conv2 --init-head new").exit_code == 0);
   const auto before = train::read_safetensors(trained.run + "/model.safetensors").tensors;

@@ -1,7 +1,10 @@
 // heft train as a user interrupts it, or the machine: what --resume goes on with is what would have been.
 #ifdef HEFT_CLI_PATH
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -164,6 +167,42 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
   data.folder.write("train-labels-idx1-ubyte", heft::test::idx_bytes({320}, std::string(89, '\0') + std::string(81, '\1') +
                                                                                 std::string(80, '\2') + std::string(70, '\3')));
   CHECK(contains(refusal("--resume " + run + " --epochs 5", 3), "320 images, by class 90, 80, 80, 70"));
+}
+
+TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or goes on with unasked", "[cli][resume]") {
+  const Blobs data;
+  const std::string one = data.run("one"), other = data.run("other"), short_run = "--epochs 1 --out ";
+  REQUIRE(data.heft("train " + data.flags() + short_run + one).exit_code == 0);
+  Result again = data.heft("train " + data.flags() + short_run + one);
+  CHECK(again.exit_code == 2);
+  CHECK(contains(again.err, "expected a folder without a run (--out); " + one + " holds one: --resume " + one));
+  CHECK(data.heft("train " + data.flags() + "--overwrite " + short_run + one).exit_code == 0);
+  // Another at work there: what it holds is a lock on the folder.
+  REQUIRE(fs::create_directory(data.run("busy")));
+  const int held = ::open(data.run("busy").c_str(), O_RDONLY | O_DIRECTORY);
+  REQUIRE(::flock(held, LOCK_EX) == 0);
+  again = data.heft("train " + data.flags() + short_run + data.run("busy"));
+  CHECK(again.exit_code == 2);
+  CHECK(contains(again.err, "another heft train is at work in " + data.run("busy")));
+  ::close(held);
+  CHECK(data.heft("train " + data.flags() + short_run + data.run("busy")).exit_code == 0);
+  // Another run's state.
+  REQUIRE(data.heft("train --data idx --data-dir '" + data.folder.path() + "' --threads 1 --batch-size 32 " + short_run + other)
+              .exit_code == 0);
+  fs::copy_file(other + "/state.safetensors", one + "/state.safetensors", fs::copy_options::overwrite_existing);
+  again = data.heft("train --epochs 2 --resume " + one);
+  CHECK(again.exit_code == 3);
+  CHECK(contains(again.err, "whose config.json has model \"mlp\"; " + one + "/state.safetensors is of a run with \"lenet5\""));
+  // None yet.
+  fs::remove_all(one + "/checkpoints"), fs::remove(one + "/state.safetensors");
+  again = data.heft("train --resume " + one);
+  CHECK(again.exit_code == 3);
+  CHECK(contains(again.err, "stopped before its first checkpoint, start it again without --resume"));
+  CHECK(contains(data.heft("train --resume " + data.run("nope")).err, "there is no " + data.run("nope")));
+  const std::string in_file = one + "/config.json/below";
+  again = data.heft("train " + data.flags() + short_run + in_file);
+  CHECK(again.exit_code == 2);
+  CHECK(contains(again.err, "that can be made (--out); the system says of " + in_file));
 }
 
 TEST_CASE("heft train: --early-stopping ends a run whose validation part no longer gains", "[cli][resume]") {

@@ -27,7 +27,7 @@ struct Blobs {
   }
   Result train(const std::string& config, const std::string& flags = "", const std::string& environment = "") const {
     folder.write("a.toml", config);
-    return heft_command(folder, "train --config '" + folder.file("a.toml") + "' " + flags, environment);
+    return heft_command(folder, "train --overwrite --config '" + folder.file("a.toml") + "' " + flags, environment);
   }
   std::string file(const char* name) const { return read_text(folder.file(name)); }
 };
@@ -132,7 +132,7 @@ TEST_CASE("heft train: what is wrong in the settings is named with its place", "
   CHECK(contains(refusal("", "HEFT_TRAIN_THREADS=many "), "threads at HEFT_TRAIN_THREADS"));
   const Result none = heft_command(data.folder, "train --config '" + data.folder.file("none.toml") + "'");
   CHECK(none.exit_code == 3);
-  CHECK(contains(none.err, "none.toml is none"));
+  CHECK(contains(none.err, "there is no " + data.folder.file("none.toml")));
   CHECK(contains(data.train("epochs = 1\n", "--resume x").err, "expected --config or --resume"));
 }
 

@@ -1,0 +1,23 @@
+// The folder of a heft train, for one process at a time.
+#pragma once
+
+#include <string>
+
+namespace heft::cli {
+
+class RunFolder {
+ public:
+  // Makes it where there is none. Throws ValueError where that cannot be, or where another process has it.
+  explicit RunFolder(const std::string& path);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// Whether a run has begun to write there.
+bool holds_a_run(const std::string& path);
+
+}  // namespace heft::cli
