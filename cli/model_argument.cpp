@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "autograd/elementwise.h"
+#include "core/check.h"
 #include "layers/activation.h"
 #include "layers/sequential.h"
 #include "train/printable.h"
@@ -10,7 +11,14 @@
 namespace heft::cli {
 
 std::string model_path(const std::string& given) {
-  return std::filesystem::is_directory(given) ? (std::filesystem::path(given) / "model.safetensors").string() : given;
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(given)) return given;
+  const std::string path = (fs::path(given) / "model.safetensors").string();
+  check<DataError>(fs::exists(path), "model", "expected a run that has ended in {}, with its model.safetensors; {}", given,
+                   fs::exists(fs::path(given) / "state.safetensors")
+                       ? "it was stopped: heft train --resume " + given + " goes on"
+                       : "there is none");
+  return path;
 }
 
 ModulePtr with_scaled_logits(const train::ModelFile& file) {

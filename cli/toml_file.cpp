@@ -37,7 +37,8 @@ train::FieldValue value_of(const TomlNode& node) {
 }  // namespace
 
 std::string read_toml_text(const char* op, const char* what, const std::string& path) {
-  check<DataError>(std::filesystem::is_regular_file(path), op, "expected {}; {} is none", what, path);
+  check<DataError>(std::filesystem::exists(path), op, "expected {}; there is no {}", what, path);
+  check<DataError>(std::filesystem::is_regular_file(path), op, "expected {}; {} is no file", what, path);
   std::ifstream file(path, std::ios::binary);
   check<DataError>(file.good(), op, "expected to read {}; it cannot be opened", path);
   // By what is read, not by what the system says of its size.

@@ -127,8 +127,10 @@ void check_usable(const ImageScan& scan, const ImageFolderOptions& options, cons
     std::string named;
     for (std::size_t i = 0; i < std::min(kNamed, broken.size()); ++i)
       named += fmt::format("{}{} {}", i == 0 ? "" : "; ", broken[i].name, broken[i].reason);
-    fail<DataError>(kOp, "expected every file in {} to be an image that can be read; {} of {} are not: {}{}", root,
-                    broken.size(), scan.files.size() + scan.broken.size(), named, broken.size() > kNamed ? "; ..." : "");
+    fail<DataError>(kOp,
+                    "expected every file in {} to be an image that can be read; {} of {} are not: {}{} (skipping broken files, "
+                    "--broken skip, leaves them out; heft inspect data names them all)",
+                    root, broken.size(), scan.files.size() + scan.broken.size(), named, broken.size() > kNamed ? "; ..." : "");
   }
   const auto listed = [](const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); };
   check<DataError>(!options.class_names.empty() || scan.class_names.size() >= 2, kOp,

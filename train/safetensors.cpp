@@ -347,9 +347,11 @@ SafeTensors read_safetensors(const std::string& path) {
   check<DataError>(size >= sizeof length, kRead, "expected {} to start with an 8-byte header length; it has {} bytes", path,
                    size);
   file.read(reinterpret_cast<char*>(&length), sizeof length);
-  check<DataError>(length <= kMaxHeaderBytes && length <= size - sizeof length, kRead,
-                   "expected a header within {} and at most {} bytes long; it claims {} of the file's {} bytes", path,
-                   kMaxHeaderBytes, length, size);
+  check<DataError>(
+      length <= kMaxHeaderBytes && length <= size - sizeof length, kRead,
+      "expected a safetensors file, with a header within it and at most {} bytes long; {} begins with a length of {} "
+      "and has {} bytes",
+      kMaxHeaderBytes, path, length, size);
   std::string text(length, '\0');
   file.read(text.data(), static_cast<std::streamsize>(length));
   check<DataError>(file.good() || length == 0, kRead, "expected {} bytes of header in {}; the file gave fewer", length, path);
