@@ -185,7 +185,8 @@ Options parse(const std::vector<std::string>& words) {
   if (words.size() < 4 || words[0] != "serve" || (words[2] != "train" && words[2] != "infer") || words.size() % 2 != 0)
     throw std::invalid_argument(
         "expected: torch-peer serve MODEL train|infer BATCH [--layout nchw|channels_last] [--warmup N]");
-  Options options{.model = words[1], .kind = words[2], .batch = std::stoll(words[3])};
+  Options options;
+  options.model = words[1], options.kind = words[2], options.batch = std::stoll(words[3]);
   for (std::size_t i = 4; i < words.size(); i += 2) {
     if (words[i] == "--layout" && (words[i + 1] == "nchw" || words[i + 1] == "channels_last")) options.layout = words[i + 1];
     else if (words[i] == "--warmup") options.warmup = std::stoll(words[i + 1]);
