@@ -32,7 +32,7 @@ std::string collapse_warning(const train::Setup& setup, const train::EpochReport
       setup.recipe.lambda ? ", a --lambda further from 0 or a later --lambda-from-epoch" : " or a --clip-norm");
 }
 
-// Whether training does well and every evaluation finds one class only.
+// Whether training does well and the evaluation after it finds one class only.
 bool lags(const train::EpochReport& report) {
   const std::optional<train::Evaluation>& seen = report.validation ? report.validation : report.test;
   return !report.collapsed_to && seen && report.train_accuracy > 0.5 && train::collapsed_to(seen->confusion);

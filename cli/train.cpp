@@ -60,10 +60,12 @@ Ctrl-C and TERM finish the step, save and leave.)";
 
 // A run is gone on with, and looked at, from other folders too.
 void make_absolute(train::DataRecipe& data) {
-  std::error_code none;
-  for (std::string* path : {&data.data, &data.dir})
-    if (!path->empty() && std::filesystem::exists(*path, none) && (path == &data.dir || train::is_image_source(data)))
-      *path = std::filesystem::absolute(*path).lexically_normal().string();
+  const auto absolute = [](const std::string& path) {
+    std::error_code none;
+    return std::filesystem::exists(path, none) ? std::filesystem::absolute(path).lexically_normal().string() : path;
+  };
+  if (train::is_image_source(data)) data.data = absolute(data.data);
+  data.dir = absolute(data.dir);
 }
 
 // The options of `command` write to `flags`.
