@@ -231,8 +231,8 @@ def make_heft_servers(options, model, batch, kind, threads):
     servers = []
     for spec in options.heft:
         program, *arguments = shlex.split(spec)
-        precision = [] if options.device == "cpu" else ["--precision", "f32" if options.precision == "f32" else "tf32"]
-        name = " ".join(["heft", *arguments]) + suffix
+        precision = [] if options.device == "cpu" or "--precision" in arguments else ["--precision", options.precision]
+        name = " ".join(["heft", *(precision[1:] if options.precision == "bf16" else []), *arguments]) + suffix
         if name in [server.name for server in servers]:
             name += f" ({program})"
         servers.append(Server(name, serve(program, *precision, *arguments), environment, HEFT, threads))
@@ -453,7 +453,7 @@ def parse():
                         help="flags of bench/torch_peer.py, c++ for the C++ front end on a CPU, or none [" +
                              "; ".join(f"{device}: {' '.join(peers)}" for device, peers in PEERS.items()) + "]")
     parser.add_argument("--precision", choices=["tf32", "f32", "bf16"], default="tf32",
-                        help="on a GPU; bf16 is for peers alone, heft then has tf32 [tf32]")
+                        help="on a GPU; bf16 is mixed precision, of PyTorch its autocast [tf32]")
     parser.add_argument("--python", help="interpreter that has PyTorch [this one, or /usr/bin/python3]")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of one server in one round [0.3]")

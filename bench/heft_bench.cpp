@@ -161,7 +161,7 @@ std::unique_ptr<Job> make_job(const Options& options) {
 }
 
 int serve(const Options& options) {
-  cuda::set_precision(options.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
+  cuda::set_precision(cuda::precision_named(options.precision));
   const std::unique_ptr<Job> job = make_job(options);
   if (options.device == "cuda") std::cerr << "heft-bench: steps are " << job->how() << '\n';
   std::cout << "ready" << std::endl;
@@ -236,8 +236,8 @@ int main(int argc, char** argv) {
   serving->add_option("--graph", options.graph, "On a GPU, whether a step is recorded once and replayed: on or off")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  serving->add_option("--precision", options.precision, "On a GPU, how f32 matrices multiply: tf32 or f32. A CPU has f32")
-      ->check(CLI::IsMember({"tf32", "f32"}))
+  serving->add_option("--precision", options.precision, "On a GPU, how products are computed: tf32, f32 or bf16. A CPU has f32")
+      ->check(CLI::IsMember(cuda::precision_names()))
       ->capture_default_str();
   serving->add_option("--warmup", options.warmup, "Steps before `ready`")->check(CLI::Range(0, 100000))->capture_default_str();
   serving->add_flag("--bare", options.bare, "Nothing but the step's oneDNN primitives, on a CPU");

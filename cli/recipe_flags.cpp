@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/parallel.h"
+#include "cuda/cuda.h"
 #include "layers/models.h"
 #include "train/reweight.h"
 
@@ -44,7 +45,7 @@ void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
           "cpu or cuda [cpu]")
       ->check(CLI::IsMember({"cpu", "cuda"}));
   command
-      .add_option("--precision", recipe.precision, one_of("On a GPU, how f32 products are computed", train::precision_names()))
+      .add_option("--precision", recipe.precision, one_of("On a GPU, how f32 products are computed", cuda::precision_names()))
       ->capture_default_str();
   command.add_flag_callback(
       "--no-graph", [&recipe] { recipe.record_steps = false; },

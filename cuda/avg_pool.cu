@@ -1,4 +1,5 @@
 // Average pooling, and its gradient: every input gathers from the windows on it, so nothing is added out of order.
+#include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/layout.h"
 #include "cuda/windows.cuh"
@@ -9,7 +10,7 @@ namespace {
 
 // A thread an output, for small windows.
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, int threads, T share, T* y) {
+__global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, int threads, Compute<T> share, T* y) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -19,23 +20,23 @@ __global__ void __launch_bounds__(kThreads) small_kernel(const T* x, Windows s, 
   const Range rows = inputs_of(h, s.kernel_h, s.stride_h, s.pad_h, s.height);
   const Range columns = inputs_of(w, s.kernel_w, s.stride_w, s.pad_w, s.width);
   const T* image = x + std::int64_t{n} * s.height * s.width * s.channels + group * V;
-  Pack<T, V> sum = {};
+  Compute<T> sum[V] = {};
   for (int r = rows.begin; r < rows.end; ++r)
 #pragma unroll 4
     for (int c = columns.begin; c < columns.end; ++c) {
       const Pack<T, V> p = load<V>(image + (r * s.width + c) * s.channels);
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum.v[j] += p.v[j];
+      for (int j = 0; j < V; ++j) sum[j] += Compute<T>(p.v[j]);
     }
 #pragma unroll
-  for (int j = 0; j < V; ++j) sum.v[j] *= share;
-  store(y + std::int64_t{i} * V, sum);
+  for (int j = 0; j < V; ++j) sum[j] *= share;
+  store(y + std::int64_t{i} * V, pack<T>(sum));
 }
 
 // A block an output pixel, for large windows: `side` threads along the channels, those below them share the window.
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, int side, T share, T* y) {
-  __shared__ T shared[V][kThreads];
+__global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, int side, Compute<T> share, T* y) {
+  __shared__ Compute<T> shared[V][kThreads];
   const int t = static_cast<int>(threadIdx.x), height = kThreads / side, row = t / side;
   const int channel = (static_cast<int>(blockIdx.y) * side + t % side) * V;
   int w = static_cast<int>(blockIdx.x);
@@ -44,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, 
   const Range columns = inputs_of(w, s.kernel_w, s.stride_w, s.pad_w, s.width);
   const int top = h * s.stride_h - s.pad_h, left = w * s.stride_w - s.pad_w;
   const T* image = x + std::int64_t{n} * s.height * s.width * s.channels + channel;
-  Pack<T, V> sum = {};
+  Compute<T> sum[V] = {};
   if (channel < s.channels)
 #pragma unroll 4
     for (int k = row; k < s.kernel_h * s.kernel_w; k += height) {
@@ -54,25 +55,25 @@ __global__ void __launch_bounds__(kThreads) large_kernel(const T* x, Windows s, 
       if (r < 0 || r >= s.height || c < columns.begin || c >= columns.end) continue;
       const Pack<T, V> p = load<V>(image + (r * s.width + c) * s.channels);
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum.v[j] += p.v[j];
+      for (int j = 0; j < V; ++j) sum[j] += Compute<T>(p.v[j]);
     }
 #pragma unroll
-  for (int j = 0; j < V; ++j) shared[j][t] = sum.v[j];
+  for (int j = 0; j < V; ++j) shared[j][t] = sum[j];
   __syncthreads();
   for (int step = height / 2; step > 0; step /= 2) {
     if (row < step)
 #pragma unroll
-      for (int j = 0; j < V; ++j) shared[j][t] = sum.v[j] += shared[j][t + step * side];
+      for (int j = 0; j < V; ++j) shared[j][t] = sum[j] += shared[j][t + step * side];
     __syncthreads();
   }
   if (row > 0 || channel >= s.channels) return;
 #pragma unroll
-  for (int j = 0; j < V; ++j) sum.v[j] *= share;
-  store(y + std::int64_t{blockIdx.x} * s.channels + channel, sum);
+  for (int j = 0; j < V; ++j) sum[j] *= share;
+  store(y + std::int64_t{blockIdx.x} * s.channels + channel, pack<T>(sum));
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, Windows s, int threads, T share, T* dx) {
+__global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, Windows s, int threads, Compute<T> share, T* dx) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (i >= threads) return;
   int group = i;
@@ -82,16 +83,16 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, Windows
   const Range rows = windows_of(h, s.kernel_h, s.stride_h, s.by_stride_h, s.pad_h, s.out_height);
   const Range columns = windows_of(w, s.kernel_w, s.stride_w, s.by_stride_w, s.pad_w, s.out_width);
   const T* image = dy + std::int64_t{n} * s.out_height * s.out_width * s.channels + group * V;
-  Pack<T, V> sum = {};
+  Compute<T> sum[V] = {};
   for (int r = rows.begin; r < rows.end; ++r)
     for (int c = columns.begin; c < columns.end; ++c) {
       const Pack<T, V> p = load<V>(image + (r * s.out_width + c) * s.channels);
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum.v[j] += p.v[j];
+      for (int j = 0; j < V; ++j) sum[j] += Compute<T>(p.v[j]);
     }
 #pragma unroll
-  for (int j = 0; j < V; ++j) sum.v[j] *= share;
-  store(dx + std::int64_t{i} * V, sum);
+  for (int j = 0; j < V; ++j) sum[j] *= share;
+  store(dx + std::int64_t{i} * V, pack<T>(sum));
 }
 
 template <class T, int V>
@@ -100,7 +101,7 @@ void forward(const Tensor& x, const Pool2dGeometry& geometry, Tensor& y) {
   const Shape &from = x.shape(), &to = y.shape();
   const Windows s = windows(from, to, geometry, V);
   const std::int64_t area = geometry.kernel[0] * geometry.kernel[1];
-  const T share = T(1) / static_cast<T>(area);
+  const auto share = Compute<T>(1) / static_cast<Compute<T>>(area);
   const T* px = values<T>(x);
   T* py = values<T>(y);
   for_each_part(from, to, [&](std::int64_t n, int images) {
@@ -124,7 +125,7 @@ template <class T, int V>
 void backward(const Tensor& dy, const Pool2dGeometry& geometry, Tensor& dx) {
   const Shape &from = dx.shape(), &to = dy.shape();
   const Windows s = windows(from, to, geometry, V);
-  const T share = T(1) / static_cast<T>(geometry.kernel[0] * geometry.kernel[1]);
+  const auto share = Compute<T>(1) / static_cast<Compute<T>>(geometry.kernel[0] * geometry.kernel[1]);
   const T* pdy = values<T>(dy);
   T* pdx = values<T>(dx);
   for_each_part(from, to, [&](std::int64_t n, int images) {
@@ -140,9 +141,9 @@ void backward(const Tensor& dy, const Pool2dGeometry& geometry, Tensor& dx) {
 
 Tensor CudaBackend::avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
   using namespace cuda;
-  const Tensor input = as_channels_last(x);
-  Tensor y = empty_channels_last(pooled(x.shape(), geometry), x.dtype());
-  dispatch_float("avg_pool2d", x.dtype(), [&]<class T>() {
+  const Tensor input = as_image(x);
+  Tensor y = empty_kept_like(pooled(x.shape(), geometry), input);
+  dispatch_image("avg_pool2d", input, [&]<class T>() {
     if (vectorised<T>(x.size(1), {input.raw()})) forward<T, kWidest<T>>(input, geometry, y);
     else forward<T, 1>(input, geometry, y);
   });
@@ -151,9 +152,9 @@ Tensor CudaBackend::avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) 
 
 Tensor CudaBackend::avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) {
   using namespace cuda;
-  const Tensor gradient = as_channels_last(dy);
-  Tensor dx = empty_channels_last(x.shape(), dy.dtype());
-  dispatch_float("avg_pool2d", dy.dtype(), [&]<class T>() {
+  const Tensor gradient = kept_like(dy, x);
+  Tensor dx = empty_kept_like(x.shape(), x);
+  dispatch_image("avg_pool2d", gradient, [&]<class T>() {
     if (vectorised<T>(dy.size(1), {gradient.raw()})) backward<T, kWidest<T>>(gradient, geometry, dx);
     else backward<T, 1>(gradient, geometry, dx);
   });

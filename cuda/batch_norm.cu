@@ -1,4 +1,5 @@
 // Batch normalisation, forward: one kernel for the statistics, one to apply them.
+#include "cuda/bf16.cuh"
 #include "cuda/channels.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/layout.h"
@@ -22,15 +23,15 @@ struct Statistics {
 // Every thread holds count, mean and the sum of squared distances from it, which nothing large is ever subtracted from: four
 // rows get theirs in registers, then join the thread's (Chan et al. 1979). The threads of a block, and then the blocks, are
 // summed in f64 around the mean of one of them.
-template <class T, int V>
-__global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g, T* partials, Statistics<T> result) {
+template <class Stored, int V, class T = Compute<Stored>>
+__global__ void __launch_bounds__(kBlock) statistics_kernel(const Stored* x, Tiling g, T* partials, Statistics<T> result) {
   __shared__ T shifts[32];
   __shared__ double shared[kBlock / 32 * 64];
   const Place at = place<V>(g);
   const int t = static_cast<int>(threadIdx.x);
   T count = 0, mean[V] = {}, m2[V] = {};
   for (std::int64_t row = at.first; row < at.end; row += kUnroll * g.height) {
-    Pack<T, V> p[kUnroll];
+    Pack<Stored, V> p[kUnroll];
     int got = 0;
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
@@ -43,11 +44,11 @@ __global__ void __launch_bounds__(kBlock) statistics_kernel(const T* x, Tiling g
     for (int j = 0; j < V; ++j) {
       T sum = 0, around = 0;
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u) sum += u < got ? p[u].v[j] : T(0);
+      for (int u = 0; u < kUnroll; ++u) sum += u < got ? T(p[u].v[j]) : T(0);
       const T centre = sum * inverse, step = centre - mean[j];
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u) {
-        const T d = u < got ? p[u].v[j] - centre : T(0);
+        const T d = u < got ? T(p[u].v[j]) - centre : T(0);
         around += d * d;
       }
       mean[j] += step * share;
@@ -107,9 +108,9 @@ struct Constants {
   T eps;
 };
 
-template <class T, int V, bool residual>
+template <class Stored, int V, bool residual, class T = Compute<Stored>>
 __global__ void __launch_bounds__(kThreads)
-    apply_kernel(const T* x, Tiling g, Constants<T> k, const T* added, bool relu, T* y) {
+    apply_kernel(const Stored* x, Tiling g, Constants<T> k, const Stored* added, bool relu, Stored* y) {
   const Place at = place<V>(g);
   if (!at.active) return;
   const Pack<T, V> mean = load<V>(k.mean + at.channel), shift = load<V>(k.beta + at.channel);
@@ -117,7 +118,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int j = 0; j < V; ++j) scale.v[j] /= sqrt(variance.v[j] + k.eps);
   for (std::int64_t row = at.first; row < at.end; row += kUnroll * g.height) {
-    Pack<T, V> p[kUnroll], q[kUnroll];
+    Pack<Stored, V> p[kUnroll], q[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
       if (const std::int64_t r = row + u * g.height; r < at.end) {
@@ -129,28 +130,29 @@ __global__ void __launch_bounds__(kThreads)
       if (const std::int64_t r = row + u * g.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          T v = (p[u].v[j] - mean.v[j]) * scale.v[j] + shift.v[j];
-          if constexpr (residual) v += q[u].v[j];
-          p[u].v[j] = relu && v < T(0) ? T(0) : v;
+          T v = (T(p[u].v[j]) - mean.v[j]) * scale.v[j] + shift.v[j];
+          if constexpr (residual) v += T(q[u].v[j]);
+          p[u].v[j] = static_cast<Stored>(relu && v < T(0) ? T(0) : v);
         }
         store(y + r * g.channels + at.channel, p[u]);
       }
   }
 }
 
-template <class T, int V>
+template <class Stored, int V>
 void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fusion) {
+  using T = Compute<Stored>;
   const Tiling g = tiling("batch_norm", x.shape(), V, kBlock, 2 * multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, x.dtype(), x.device());
   const Statistics<T> result{values<T>(mean), values<T>(variance),
                              fusion.running_mean.defined() ? values<T>(fusion.running_mean) : nullptr,
                              fusion.running_variance.defined() ? values<T>(fusion.running_variance) : nullptr, fusion.momentum};
-  launch(statistics_kernel<T, V>, g.grid(), kBlock, 0, stream(), values<T>(x), g, values<T>(partials), result);
+  launch(statistics_kernel<Stored, V>, g.grid(), kBlock, 0, stream(), values<Stored>(x), g, values<T>(partials), result);
   launched("batch_norm");
 }
 
 template <class T, int V>
-void apply(const Tensor& x, const Constants<T>& constants, const Tensor& residual, bool relu, Tensor& y) {
+void apply(const Tensor& x, const Constants<Compute<T>>& constants, const Tensor& residual, bool relu, Tensor& y) {
   const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), kUnroll);
   const auto kernel = residual.defined() ? apply_kernel<T, V, true> : apply_kernel<T, V, false>;
   const T* added = residual.defined() ? values<T>(residual) : nullptr;
@@ -158,12 +160,13 @@ void apply(const Tensor& x, const Constants<T>& constants, const Tensor& residua
   launched("batch_norm");
 }
 
-// x and the residual channels-last.
+// x and the residual channels-last, kept alike.
 Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& variance,
                  double eps, const Tensor& residual, bool relu) {
-  Tensor y = empty_channels_last(x.shape(), x.dtype());
-  dispatch_float("batch_norm", x.dtype(), [&]<class T>() {
-    const Constants<T> constants{values<T>(gamma), values<T>(beta), values<T>(mean), values<T>(variance), static_cast<T>(eps)};
+  Tensor y = empty_kept_like(x.shape(), x);
+  dispatch_image("batch_norm", x, [&]<class T>() {
+    using C = Compute<T>;
+    const Constants<C> constants{values<C>(gamma), values<C>(beta), values<C>(mean), values<C>(variance), static_cast<C>(eps)};
     const void* added = residual.defined() ? residual.raw() : nullptr;
     if (vectorised<T>(x.size(1), {x.raw(), gamma.raw(), beta.raw(), mean.raw(), variance.raw(), added}))
       apply<T, kWidest<T>>(x, constants, residual, relu, y);
@@ -177,10 +180,10 @@ Tensor normalise(const Tensor& x, const Tensor& gamma, const Tensor& beta, const
 
 BatchNormResult CudaBackend::batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                               NormFusion& fusion) {
-  const Tensor input = cuda::as_channels_last(x);
-  const Tensor residual = fusion.residual.defined() ? cuda::as_channels_last(fusion.residual) : Tensor{};
+  const Tensor input = cuda::as_image(x);
+  const Tensor residual = fusion.residual.defined() ? cuda::kept_like(fusion.residual, input) : Tensor{};
   Tensor mean = Tensor::empty(gamma.shape(), x.dtype(), x.device()), variance = Tensor::empty_like(mean);
-  dispatch_float("batch_norm", x.dtype(), [&]<class T>() {
+  cuda::dispatch_image("batch_norm", input, [&]<class T>() {
     if (cuda::vectorised<T>(x.size(1), {input.raw()})) cuda::statistics<T, cuda::kWidest<T>>(input, mean, variance, fusion);
     else cuda::statistics<T, 1>(input, mean, variance, fusion);
   });
@@ -194,7 +197,7 @@ BatchNormResult CudaBackend::batch_norm_train(const Tensor& x, const Tensor& gam
 
 Tensor CudaBackend::batch_norm_eval(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                                     const Tensor& variance, double eps) {
-  return cuda::normalise(cuda::as_channels_last(x), gamma, beta, mean, variance, eps, {}, false);
+  return cuda::normalise(cuda::as_image(x), gamma, beta, mean, variance, eps, {}, false);
 }
 
 }  // namespace heft

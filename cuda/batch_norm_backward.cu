@@ -1,4 +1,5 @@
 // The gradient of batch normalisation and of what was fused behind it: one kernel for the sums over a channel, one for dx.
+#include "cuda/bf16.cuh"
 #include "cuda/channels.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/layout.h"
@@ -13,22 +14,24 @@ constexpr int kSumUnroll = 2;
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
 
-template <class T>
+template <class Stored, class T = Compute<Stored>>
 struct Inputs {
-  const T *dy, *y, *x, *gamma, *mean, *variance;  // y: null without a relu
+  const Stored *dy, *y, *x;  // y: null without a relu
+  const T *gamma, *mean, *variance;
   T eps;
 };
 
 // The gradient g behind the relu, summed, and its product with x - mean. `behind`: where g itself goes, or null.
-template <class T, int V, bool relu>
-__global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T* behind, T* partials, T* dgamma, T* dbeta) {
+template <class Stored, int V, bool relu, class T = Compute<Stored>>
+__global__ void __launch_bounds__(kBlock)
+    sums_kernel(Inputs<Stored> in, Tiling t, Stored* behind, T* partials, T* dgamma, T* dbeta) {
   __shared__ double shared[kBlock / 32 * 64];
   const Place at = place<V>(t);
   T sum[V] = {}, product[V] = {};
   Pack<T, V> mean = {};
   if (at.active) mean = load<V>(in.mean + at.channel);
   for (std::int64_t row = at.first; row < at.end; row += kSumUnroll * t.height) {
-    Pack<T, V> g[kSumUnroll] = {}, x[kSumUnroll] = {}, y[kSumUnroll] = {};
+    Pack<Stored, V> g[kSumUnroll] = {}, x[kSumUnroll] = {}, y[kSumUnroll] = {};
 #pragma unroll
     for (int u = 0; u < kSumUnroll; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
@@ -42,9 +45,9 @@ __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T*
       if (const std::int64_t r = row + u * t.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          if constexpr (relu) g[u].v[j] = y[u].v[j] > T(0) ? g[u].v[j] : T(0);
-          sum[j] += g[u].v[j];
-          product[j] += g[u].v[j] * (x[u].v[j] - mean.v[j]);
+          if constexpr (relu) g[u].v[j] = T(y[u].v[j]) > T(0) ? g[u].v[j] : Stored(0.f);
+          sum[j] += T(g[u].v[j]);
+          product[j] += T(g[u].v[j]) * (T(x[u].v[j]) - mean.v[j]);
         }
         if (behind != nullptr) store(behind + r * t.channels + at.channel, g[u]);
       }
@@ -73,8 +76,9 @@ __global__ void __launch_bounds__(kBlock) sums_kernel(Inputs<T> in, Tiling t, T*
 }
 
 // dx = scale (g - sum(g) / rows - x^ sum(g x^) / rows), x^ the normalised x.
-template <class T, int V, bool relu>
-__global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t, const T* dgamma, const T* dbeta, T* dx) {
+template <class Stored, int V, bool relu, class T = Compute<Stored>>
+__global__ void __launch_bounds__(kThreads)
+    input_kernel(Inputs<Stored> in, Tiling t, const T* dgamma, const T* dbeta, Stored* dx) {
   const Place at = place<V>(t);
   if (!at.active) return;
   const T per_row = T(1) / static_cast<T>(t.rows);
@@ -88,7 +92,7 @@ __global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t,
     level.v[j] *= per_row;
   }
   for (std::int64_t row = at.first; row < at.end; row += kUnroll * t.height) {
-    Pack<T, V> g[kUnroll], x[kUnroll], y[kUnroll];
+    Pack<Stored, V> g[kUnroll], x[kUnroll], y[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
@@ -102,28 +106,31 @@ __global__ void __launch_bounds__(kThreads) input_kernel(Inputs<T> in, Tiling t,
       if (const std::int64_t r = row + u * t.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          if constexpr (relu) g[u].v[j] = y[u].v[j] > T(0) ? g[u].v[j] : T(0);
-          g[u].v[j] = scale.v[j] * (g[u].v[j] - level.v[j] - (x[u].v[j] - mean.v[j]) * slope.v[j]);
+          T v = T(g[u].v[j]);
+          if constexpr (relu) v = T(y[u].v[j]) > T(0) ? v : T(0);
+          g[u].v[j] = static_cast<Stored>(scale.v[j] * (v - level.v[j] - (T(x[u].v[j]) - mean.v[j]) * slope.v[j]));
         }
         store(dx + r * t.channels + at.channel, g[u]);
       }
   }
 }
 
-template <class T, int V, bool relu>
-void run(Inputs<T> in, const Shape& shape, Tensor& behind, BatchNormGradients& result) {
+template <class Stored, int V, bool relu>
+void run(Inputs<Stored> in, const Shape& shape, Tensor& behind, BatchNormGradients& result) {
+  using T = Compute<Stored>;
   const Tiling g = tiling("batch_norm", shape, V, kBlock, 2 * multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, result.gamma.dtype(), Device::cuda());
-  T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta), *kept = behind.defined() ? values<T>(behind) : nullptr;
-  launch(sums_kernel<T, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
+  T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta);
+  Stored* kept = behind.defined() ? values<Stored>(behind) : nullptr;
+  launch(sums_kernel<Stored, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
   launched("batch_norm");
   const Tiling wide = tiling("batch_norm", shape, V, kThreads, 16 * multiprocessors(), kUnroll);
-  T* dx = values<T>(result.input);
+  Stored* dx = values<Stored>(result.input);
   if (relu && kept != nullptr) {  // what the first kernel has left saves reading y again
     in.dy = kept;
-    launch(input_kernel<T, V, false>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
+    launch(input_kernel<Stored, V, false>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
   } else {
-    launch(input_kernel<T, V, relu>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
+    launch(input_kernel<Stored, V, relu>, wide.grid(), kThreads, 0, stream(), in, wide, dgamma, dbeta, dx);
   }
   launched("batch_norm");
 }
@@ -134,17 +141,17 @@ void run(Inputs<T> in, const Shape& shape, Tensor& behind, BatchNormGradients& r
 BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x,
                                                           const Tensor& gamma, const Tensor& mean, const Tensor& variance,
                                                           double eps, bool relu, bool want_residual) {
-  const Tensor gradient = cuda::as_channels_last(dy), input = cuda::as_channels_last(x);
-  const Tensor output = relu ? cuda::as_channels_last(y) : Tensor{};
-  BatchNormGradients result{cuda::empty_channels_last(x.shape(), x.dtype()),
+  const Tensor input = cuda::as_image(x), gradient = cuda::kept_like(dy, input);
+  const Tensor output = relu ? cuda::kept_like(y, input) : Tensor{};
+  BatchNormGradients result{cuda::empty_kept_like(x.shape(), input), Tensor::empty(gamma.shape(), x.dtype(), x.device()),
                             Tensor::empty(gamma.shape(), x.dtype(), x.device()),
-                            Tensor::empty(gamma.shape(), x.dtype(), x.device()),
-                            relu && want_residual ? cuda::empty_channels_last(x.shape(), x.dtype()) : Tensor{}};
-  dispatch_float("batch_norm", x.dtype(), [&]<class T>() {
+                            relu && want_residual ? cuda::empty_kept_like(x.shape(), input) : Tensor{}};
+  cuda::dispatch_image("batch_norm", input, [&]<class T>() {
     using namespace cuda;
+    using C = Compute<T>;
     const T* py = relu ? values<T>(output) : nullptr;
-    const Inputs<T> in{values<T>(gradient), py, values<T>(input), values<T>(gamma), values<T>(mean), values<T>(variance),
-                       static_cast<T>(eps)};
+    const Inputs<T> in{values<T>(gradient), py, values<T>(input), values<C>(gamma), values<C>(mean), values<C>(variance),
+                       static_cast<C>(eps)};
     constexpr int V = kWidest<T>;
     if (vectorised<T>(x.size(1), {in.dy, in.y, in.x, in.gamma, in.mean, in.variance})) {
       if (relu) run<T, V, true>(in, x.shape(), result.residual, result);

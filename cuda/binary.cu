@@ -1,6 +1,7 @@
 // The binary functors of core/functors.h, flat where the operands lie alike, else element by element through strides.
 #include <array>
 
+#include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/map.cuh"
 #include "cuda/strided.cuh"
@@ -46,9 +47,22 @@ constexpr std::array<BackwardKernel, sizeof...(Fs)> backward_table(fn::List<Fs..
   return {backward<Fs, T>...};
 }
 
+// Kept in bf16 only sums have a kernel, as of gradients that meet; whatever else images meet there is computed in f32.
+constexpr int kAdd = fn::IndexOf<fn::Add, fn::Binary>::value;
+
+Tensor add_bf16(const Tensor& a, const Tensor& b) {
+  using cuda::bf16;
+  Tensor y = Tensor::empty_like(a);
+  cuda::map(
+      "add", a.numel(), cuda::values<bf16>(y), [] __device__(bf16 u, bf16 v) { return bf16(float(u) + float(v)); },
+      cuda::values<bf16>(a), cuda::values<bf16>(b));
+  return y;
+}
+
 }  // namespace
 
 Tensor CudaBackend::binary(int op, const Tensor& a, const Tensor& b) {
+  if (cuda::in_bf16(a)) return op == kAdd ? add_bf16(a, b) : binary(op, cuda::as_channels_last(a), cuda::as_channels_last(b));
   Tensor y =
       a.is_opaque() ? Tensor::empty_like(a) : Tensor::empty(broadcast(a.shape(), b.shape(), "binary"), a.dtype(), a.device());
   dispatch_number("binary", a.dtype(), [&]<class T>() {
@@ -59,6 +73,9 @@ Tensor CudaBackend::binary(int op, const Tensor& a, const Tensor& b) {
 }
 
 Tensor CudaBackend::binary_backward(int op, int which, const Tensor& a, const Tensor& b, const Tensor& y, const Tensor& dy) {
+  using cuda::as_channels_last;
+  if (cuda::in_bf16(y))
+    return binary_backward(op, which, as_channels_last(a), as_channels_last(b), as_channels_last(y), as_channels_last(dy));
   Tensor dx = Tensor::empty_like(y);
   dispatch_float("binary", a.dtype(), [&]<class T>() {
     static constexpr auto table = backward_table<T>(fn::Binary{});

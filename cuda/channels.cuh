@@ -16,6 +16,14 @@ template <int V, class T>
 __device__ inline Pack<T, V> load(const T* from) {
   return *reinterpret_cast<const Pack<T, V>*>(from);
 }
+// What was computed, as it is kept.
+template <class T, int V, class C>
+__device__ inline Pack<T, V> pack(const C (&values)[V]) {
+  Pack<T, V> p;
+#pragma unroll
+  for (int j = 0; j < V; ++j) p.v[j] = static_cast<T>(values[j]);
+  return p;
+}
 template <class T, int V>
 __device__ inline void store(T* to, const Pack<T, V>& pack) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;

@@ -1,6 +1,7 @@
-// Which kernels convolve: on tensor cores where they take the shape and the precision is TF32, exact ones otherwise.
+// Which kernels convolve: on tensor cores where they take the shape and the precision is not f32, exact ones otherwise.
 #include "cuda/conv.h"
 
+#include "cuda/bf16.cuh"
 #include "cuda/cuda.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/launch.cuh"
@@ -27,15 +28,58 @@ ConvShape conv_shape(const Shape& x, const Shape& weight, const Conv2dGeometry& 
 }
 
 ConvDevice conv_device() { return {stream(), multiprocessors()}; }
-bool on_tensor_cores(const Tensor& x) { return x.dtype() == DType::f32 && precision() == Precision::tf32; }
+bool on_tensor_cores(const Tensor& x) { return x.dtype() == DType::f32 && precision() != Precision::f32; }
+
+// Whether a convolution leaves its output in bf16. Images of so few channels that they have kernels of their own stay f32, as
+// they came, and so does what has channels in odd numbers.
+bool leaves_bf16(const ConvShape& s, const Tensor& x) {
+  return precision() == Precision::bf16 && x.dtype() == DType::f32 && s.groups == 1 && s.o % 8 == 0 &&
+         (s.c % 8 == 0 || s.c <= 4);
+}
+bool multiplies_bf16(const ConvShape& s, const Tensor& x) { return leaves_bf16(s, x) && s.c % 8 == 0; }
+
+Tensor bf16_buffer(const ConvShape& s) { return Tensor::empty(Shape{s.weight_size() / 2}, DType::f32, Device::cuda()); }
+
+// The three in bf16; undefined where no kernel takes the shape.
+Tensor forward_bf16(const ConvShape& s, const Tensor& x, const Tensor& weight, const float* bias) {
+  const ConvDevice device = conv_device();
+  Tensor y = empty_bf16(Shape{s.n, s.o, s.oh, s.ow});
+  if (y.numel() == 0) return y;
+  if (!multiplies_bf16(s, x)) {
+    const Tensor in = as_channels_last(x);
+    const bool done = conv_thin_forward(s, device, values<float>(in), values<float>(weight), bias, values<bf16>(y));
+    return done ? y : Tensor();
+  }
+  const Tensor in = as_bf16(x);
+  Tensor rounded = bf16_buffer(s);
+  conv_round_weights(s, device, values<float>(weight), values<bf16>(rounded));
+  const bf16 *px = values<bf16>(in), *pw = values<bf16>(rounded);
+  bf16* py = values<bf16>(y);
+  const bool done = conv_wgmma_forward(s, device, px, pw, bias, py) || conv_tile_forward(s, device, px, pw, bias, py);
+  return done ? y : Tensor();
+}
+
+Tensor backward_input_bf16(const ConvShape& s, const Tensor& dy, const Tensor& weight) {
+  const ConvDevice device = conv_device();
+  Tensor dx = empty_bf16(Shape{s.n, s.c, s.h, s.w});
+  if (dx.numel() == 0) return dx;
+  const Tensor out = as_bf16(dy);
+  Tensor turned = bf16_buffer(s);
+  conv_turn_weights(s, device, values<float>(weight), values<bf16>(turned));
+  const bf16 *p = values<bf16>(out), *pw = values<bf16>(turned);
+  bf16* px = values<bf16>(dx);
+  const bool done = conv_wgmma_backward_input(s, device, p, pw, px) || conv_tile_backward_input(s, device, p, pw, px);
+  return done ? dx : Tensor();
+}
 
 bool wgmma_backward_input(const ConvShape& s, const Tensor& dy, const Tensor& weight, Tensor& dx) {
-  const auto run = [&](float* workspace) {
-    return conv_wgmma_backward_input(s, conv_device(), values<float>(dy), values<float>(weight), values<float>(dx), workspace);
-  };
-  if (!run(nullptr)) return false;
-  Tensor workspace = Tensor::empty(Shape{s.weight_size()}, DType::f32, Device::cuda());
-  return run(values<float>(workspace));
+  const ConvDevice device = conv_device();
+  const float* p = values<float>(dy);
+  float* px = values<float>(dx);
+  if (!conv_wgmma_backward_input(s, device, p, nullptr, px)) return false;
+  Tensor turned = Tensor::empty(Shape{s.weight_size()}, DType::f32, Device::cuda());
+  conv_turn_weights(s, device, values<float>(weight), values<float>(turned));
+  return conv_wgmma_backward_input(s, device, p, values<float>(turned), px);
 }
 
 // f(T()) for the dtype's T.
@@ -49,7 +93,13 @@ void with_float_type(DType dtype, const F& f) {
 
 Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dGeometry& geometry) {
   const ConvShape s = conv_shape(x.shape(), weight.shape(), geometry);
-  const Tensor in = as_channels_last(x), w = as_channels_last(weight), b = bias.defined() ? bias.contiguous() : Tensor();
+  const Tensor w = as_channels_last(weight), b = bias.defined() ? bias.contiguous() : Tensor();
+  if (leaves_bf16(s, x))
+    if (const Tensor y = forward_bf16(s, x, w, b.defined() ? values<float>(b) : nullptr); y.defined()) {
+      launched("conv2d");
+      return y;
+    }
+  const Tensor in = as_channels_last(x);
   Tensor y = empty_channels_last(Shape{s.n, s.o, s.oh, s.ow}, x.dtype());
   if (y.numel() == 0) return y;
   with_float_type(x.dtype(), [&]<class T>(T) {
@@ -69,7 +119,13 @@ Tensor CudaBackend::conv2d(const Tensor& x, const Tensor& weight, const Tensor& 
 Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape,
                                           const Conv2dGeometry& geometry) {
   const ConvShape s = conv_shape(x_shape, weight.shape(), geometry);
-  const Tensor out = as_channels_last(dy), w = as_channels_last(weight);
+  const Tensor w = as_channels_last(weight);
+  if (multiplies_bf16(s, dy))
+    if (const Tensor dx = backward_input_bf16(s, dy, w); dx.defined()) {
+      launched("conv2d_backward_input");
+      return dx;
+    }
+  const Tensor out = as_channels_last(dy);
   Tensor dx = empty_channels_last(x_shape, dy.dtype());
   if (dx.numel() == 0) return dx;
   with_float_type(dy.dtype(), [&]<class T>(T) {
@@ -88,27 +144,35 @@ WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tens
                                                     const Conv2dGeometry& geometry) {
   const ConvShape s = conv_shape(x.shape(), weight.shape(), geometry);
   const ConvDevice device = conv_device();
-  const Tensor out = as_channels_last(dy), in = as_channels_last(x);
   Tensor dw = empty_channels_last(weight.shape(), weight.dtype());
   Tensor db = want_bias ? Tensor::empty(Shape{s.o}, weight.dtype(), Device::cuda()) : Tensor();
-  if (s.o > 0)
-    with_float_type(dy.dtype(), [&]<class T>(T) {
-      T* bias = want_bias ? values<T>(db) : nullptr;
-      const auto run = [&](const ConvWeightPlan& plan, auto* backward) {
-        Tensor workspace = Tensor::empty(Shape{plan.floats}, dy.dtype(), Device::cuda());
-        backward(s, device, plan, values<T>(out), values<T>(in), values<T>(dw), bias, values<T>(workspace));
-      };
+  const bool some = dy.numel() > 0 && dw.numel() > 0;
+  // T: what dy and x hold. The gradients are of the weight's dtype.
+  const auto run = [&]<class T>(const Tensor& out, const Tensor& in, const ConvWeightPlan& plan, T, auto* backward) {
+    using G = Compute<T>;
+    Tensor workspace = Tensor::empty(Shape{plan.floats}, dy.dtype(), Device::cuda());
+    backward(s, device, plan, values<T>(out), values<T>(in), values<G>(dw), want_bias ? values<G>(db) : nullptr,
+             values<G>(workspace));
+  };
+  const auto run_as_dtype = [&] {
+    const Tensor out = as_channels_last(dy), in = as_channels_last(x);
+    with_float_type(dy.dtype(), [&]<class T>(T type) {
       if constexpr (std::is_same_v<T, float>)
-        if (on_tensor_cores(dy) && dy.numel() > 0 && dw.numel() > 0) {
+        if (on_tensor_cores(dy) && some) {
           if (const ConvWeightPlan plan = conv_wgmma_weight_plan(s, device); plan.floats > 0)
-            return run(plan, conv_wgmma_backward_weight);
-          if (const ConvWeightPlan plan = conv_tile_weight_plan(s, device); plan.floats > 0)
-            return run(plan, conv_tile_backward_weight);
+            return run(out, in, plan, type, conv_wgmma_backward_weight);
+          if (const ConvWeightPlan plan = conv_tile_weight_plan<float>(s, device); plan.floats > 0)
+            return run(out, in, plan, type, conv_tile_backward_weight<float>);
           if (const ConvWeightPlan plan = conv_thin_weight_plan(s, device); plan.floats > 0)
-            return run(plan, conv_thin_backward_weight);
+            return run(out, in, plan, type, conv_thin_backward_weight);
         }
-      run(conv_plain_weight_plan(s, device), conv_plain_backward_weight<T>);
+      run(out, in, conv_plain_weight_plan(s, device), type, conv_plain_backward_weight<T>);
     });
+  };
+  if (const ConvWeightPlan plan = multiplies_bf16(s, dy) && some ? conv_tile_weight_plan<bf16>(s, device) : ConvWeightPlan{};
+      plan.floats > 0)
+    run(as_bf16(dy), as_bf16(x), plan, bf16(), conv_tile_backward_weight<bf16>);
+  else if (s.o > 0) run_as_dtype();
   launched("conv2d_backward_weight");
   if (!(weight.layout() == dw.layout())) dw = to_layout(dw, weight.layout());
   return {dw, db};

@@ -8,17 +8,20 @@
 namespace heft::cuda {
 namespace {
 
-constexpr int kInChannels = 16, kXPitch = kInChannels + 8;  // floats; lanes 8 banks apart
+constexpr int kInChannels = 16;
 
 // kTaps taps at a time; kColumn: they come in threes, one below the other.
-template <int kOutTiles, int kStrips, int kRowsT, int kTapsT, bool kColumnT>
+template <class T, int kOutTiles, int kStrips, int kRowsT, int kTapsT, bool kColumnT>
 struct WeightConfig {
-  using Block = StripBlock<kOutTiles, kStrips, kRowsT>;
+  using Block = StripBlock<T, kOutTiles, kStrips, kRowsT>;
+  using Element = T;
+  static constexpr int kXPitch = kInChannels + (Block::kFloats ? 8 : 0);  // values; lanes 8 banks apart
   static constexpr int kRows = kRowsT, kTaps = kTapsT, kSums = kTaps * 8;
   static constexpr bool kColumn = kColumnT;
 
+  __host__ __device__ static int x_floats(const StripPlan& p) { return p.tile_pixels * kXPitch * int{sizeof(T)} / 4; }
   static std::size_t shared_bytes(const StripPlan& p, int stages) {
-    const std::size_t stage = Block::kDyFloats + std::size_t{1} * p.tile_pixels * kXPitch;
+    const std::size_t stage = Block::kDyFloats + x_floats(p);
     return sizeof(float) * (Block::place_floats(p.tile_pixels) + std::max(stages * stage, Block::adding_floats(kSums)));
   }
 };
@@ -27,12 +30,14 @@ template <class Config>
 __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::kThreads)
     conv_weight_kernel(const __grid_constant__ StripPlan p, int stages) {
   using Block = typename Config::Block;
-  constexpr int kRows = Config::kRows, kTaps = Config::kTaps, kXVectors = kInChannels / 4;
+  using T = typename Config::Element;
+  constexpr int kRows = Config::kRows, kTaps = Config::kTaps, kXPitch = Config::kXPitch,
+                kXVectors = kInChannels / Block::kVector;
   constexpr int kPassPixels = Block::kThreads / kXVectors;
   extern __shared__ __align__(16) float shared[];
   Block block(p, shared);
   float* buffers = shared + Block::place_floats(p.tile_pixels);
-  const int stage_floats = Block::kDyFloats + p.tile_pixels * kXPitch;
+  const int stage_floats = Block::kDyFloats + Config::x_floats(p);
   const int tap_groups = (p.taps + kTaps - 1) / kTaps;
   const int first_tap = static_cast<int>(blockIdx.y) % tap_groups * kTaps, taps = min(kTaps, p.taps - first_tap);
   const int in0 = static_cast<int>(blockIdx.y) / tap_groups * kInChannels;
@@ -41,16 +46,16 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
   block.find_places();
   __syncthreads();
 
-  // Pixels 2 apart go together: 8 threads, of 4 vectors each, meet all banks.
-  const int x_vector = threadIdx.x % kXVectors * 4, x_order = threadIdx.x / kXVectors;
-  const int x_pixel0 = (x_order & ~3) | (x_order & 1) << 1 | (x_order & 2) >> 1;
+  // Of floats, pixels 2 apart go together: 8 threads, of 4 vectors each, meet all banks.
+  const int x_vector = threadIdx.x % kXVectors * Block::kVector, x_order = threadIdx.x / kXVectors;
+  const int x_pixel0 = Block::kFloats ? (x_order & ~3) | (x_order & 1) << 1 | (x_order & 2) >> 1 : x_order;
   StripTile next(p, share.first);
   const auto fetch = [&](float* stage) {
-    block.fetch_dy(next, stage);
+    block.fetch_dy(next, reinterpret_cast<T*>(stage));
     const TileLimits limits = next.x_limits(p);
     const bool inside = in0 + x_vector < p.in_c;
-    const float* from = p.x + next.x_pixel(p) * p.in_c + in0 + x_vector;
-    float* to = stage + Block::kDyFloats + x_pixel0 * kXPitch + x_vector;
+    const T* from = static_cast<const T*>(p.x) + next.x_pixel(p) * p.in_c + in0 + x_vector;
+    T* to = reinterpret_cast<T*>(stage + Block::kDyFloats) + x_pixel0 * kXPitch + x_vector;
 #pragma unroll 4
     for (int pixel = x_pixel0; pixel < p.tile_pixels; pixel += kPassPixels) {
       const TilePlace at = block.x_places()[pixel];
@@ -65,25 +70,23 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, dy_lane = Block::dy_lane();
   const int x_low = p.x_lane(Block::strip(), t) * kXPitch + g * 2, x_high = p.x_lane(Block::strip(), t + 4) * kXPitch + g * 2;
   const int x_row = p.step_h * p.row_pitch * kXPitch;
+  const int apart =
+      Block::kFloats ? 0 : (p.x_lane(Block::strip() + Block::kStripCount / 2, 0) - p.x_lane(Block::strip(), 0)) * kXPitch;
   float sums[kTaps][2][4] = {};
   const auto add = [&](float(&tap)[2][4], const float(&a)[4], const float2& low, const float2& high) {
-    mma_tf32(tap[0], a, low.x, high.x);
-    mma_tf32(tap[1], a, low.y, high.y);
-  };
-  const auto load_x = [](const float* from) {
-    const float2 v = *reinterpret_cast<const float2*>(from);
-    return make_float2(round_tf32(v.x), round_tf32(v.y));
+    mma<T>(tap[0], a, low.x, high.x);
+    mma<T>(tap[1], a, low.y, high.y);
   };
 
   float* stage = buffers;
   if (share.first < share.last) fetch(stage);
   for (int tile = share.first; tile < share.last; ++tile) {
     wait_copies<0>();
-    if (p.bias && blockIdx.y == 0) block.add_bias(stage);
+    if (p.bias && blockIdx.y == 0) block.add_bias(reinterpret_cast<const T*>(stage));
     __syncthreads();
     float* other = stages == 1 ? stage : stage == buffers ? buffers + stage_floats : buffers;
     if (stages > 1 && tile + 1 < share.last) fetch(other);
-    const float *dy = stage + dy_lane, *x = stage + Block::kDyFloats;
+    const T *dy = reinterpret_cast<const T*>(stage) + dy_lane, *x = reinterpret_cast<const T*>(stage + Block::kDyFloats);
     if constexpr (Config::kColumn) {
       float a[3][4];
 #pragma unroll
@@ -91,8 +94,8 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
         if (row < kRows) block.load_dy(a[row % 3], dy, row);
 #pragma unroll
         for (int s = 0; s < kTaps / 3; ++s) {
-          const float* from = x + row * x_row + p.offsets[first_tap + s * 3] * kXPitch;
-          const float2 low = load_x(from + x_low), high = load_x(from + x_high);
+          const T* from = x + row * x_row + p.offsets[first_tap + s * 3] * kXPitch;
+          const float2 low = Block::two_channels(from + x_low, apart), high = Block::two_channels(from + x_high, apart);
 #pragma unroll
           for (int r = 0; r < 3; ++r)
             if (row - r >= 0 && row - r < kRows) add(sums[s * 3 + r], a[(row - r) % 3], low, high);
@@ -106,8 +109,8 @@ __global__ void __launch_bounds__(Config::Block::kThreads, 512 / Config::Block::
 #pragma unroll
         for (int tap = 0; tap < kTaps; ++tap) {
           if (tap >= taps) break;
-          const float* from = x + row * x_row + p.offsets[first_tap + tap] * kXPitch;
-          const float2 low = load_x(from + x_low), high = load_x(from + x_high);
+          const T* from = x + row * x_row + p.offsets[first_tap + tap] * kXPitch;
+          const float2 low = Block::two_channels(from + x_low, apart), high = Block::two_channels(from + x_high, apart);
           add(sums[tap], a, low, high);
         }
       }
@@ -172,7 +175,7 @@ WeightRun fit_weight(const TileProblem& problem, const ConvDevice& device) {
     if (run.shared <= shared_limit()) break;
   }
   // As many splits as blocks run at a time.
-  const int resident = run.shared <= shared_limit() / 2 - 1024 ? 2 : 1;
+  const int resident = std::clamp(static_cast<int>(shared_limit() / (run.shared + 1024)), 1, 512 / Config::Block::kThreads);
   run.plan =
       cut_into_strips(problem, Config::Block::kStripCount, Config::kRows, blocks_per_split, resident * device.multiprocessors);
   run.grid = dim3(static_cast<unsigned>(run.plan.splits), static_cast<unsigned>(in_tiles * tap_groups),
@@ -181,39 +184,54 @@ WeightRun fit_weight(const TileProblem& problem, const ConvDevice& device) {
   return run;
 }
 
-template <int kRows, int kTaps, bool kColumn>
+// In bf16 a warp has two strips, and a tile as many.
+template <class T, int kRows, int kTaps, bool kColumn>
 WeightRun fit_out(const TileProblem& problem, const ConvDevice& device) {
-  if (problem.plan.out_c <= 16) return fit_weight<WeightConfig<1, 8, kRows, kTaps, kColumn>>(problem, device);
-  if (problem.plan.out_c <= 32) return fit_weight<WeightConfig<2, 4, kRows, kTaps, kColumn>>(problem, device);
-  return fit_weight<WeightConfig<4, 2, kRows, kTaps, kColumn>>(problem, device);
+  constexpr int kShare = std::is_same_v<T, float> ? 1 : 2;
+  if (problem.plan.out_c <= 16) return fit_weight<WeightConfig<T, 1, 8 / kShare, kRows, kTaps, kColumn>>(problem, device);
+  if (problem.plan.out_c <= 32) return fit_weight<WeightConfig<T, 2, 4 / kShare, kRows, kTaps, kColumn>>(problem, device);
+  return fit_weight<WeightConfig<T, 4, 2 / kShare, kRows, kTaps, kColumn>>(problem, device);
 }
-template <int kRows>
+template <class T, int kRows>
 WeightRun fit_taps(const TileProblem& problem, const ConvDevice& device) {
-  if (problem.column && problem.plan.weight_taps == 9) return fit_out<kRows, 9, true>(problem, device);
-  return problem.plan.weight_taps == 1 ? fit_out<kRows, 1, false>(problem, device) : fit_out<kRows, 9, false>(problem, device);
+  if (problem.column && problem.plan.weight_taps == 9) return fit_out<T, kRows, 9, true>(problem, device);
+  return problem.plan.weight_taps == 1 ? fit_out<T, kRows, 1, false>(problem, device)
+                                       : fit_out<T, kRows, 9, false>(problem, device);
 }
 
+template <class T>
 WeightRun find_run(const ConvShape& s, const ConvDevice& device) {
+  constexpr int kVector = 16 / sizeof(T);
   TileProblem problem;
-  if (s.groups != 1 || s.c % 4 != 0 || s.o % 4 != 0 || !describe_forward(s, problem)) return {};
+  if (s.groups != 1 || s.c % kVector != 0 || s.o % kVector != 0 || !describe_forward(s, problem)) return {};
   // Where the input has four pixels for one of dy, a tile of eight rows leaves no room for a second block on a multiprocessor.
-  return s.oh <= 4 || problem.plan.step_h > 1 ? fit_taps<4>(problem, device) : fit_taps<8>(problem, device);
+  return s.oh <= 4 || problem.plan.step_h > 1 ? fit_taps<T, 4>(problem, device) : fit_taps<T, 8>(problem, device);
 }
 
 }  // namespace
 
+template <class T>
 ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& device) {
-  const WeightRun run = find_run(s, device);
+  const WeightRun run = find_run<T>(s, device);
   if (!run.launch) return {};
   return {run.plan.splits * (s.weight_size() + s.o), run.plan.splits};
 }
 
-void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
-                               const float* x, float* dweight, float* dbias, float* workspace) {
-  WeightRun run = find_run(s, device);
+template <class T>
+void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const T* dy,
+                               const T* x, float* dweight, float* dbias, float* workspace) {
+  WeightRun run = find_run<T>(s, device);
   run.plan.set_operands(dy, x, dweight, dbias, workspace);
   run.launch(run, device.stream);
   if (plan.splits > 1) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
 }
+
+#define HEFT_INSTANTIATE(T)                                                                                                  \
+  template ConvWeightPlan conv_tile_weight_plan<T>(const ConvShape&, const ConvDevice&);                                     \
+  template void conv_tile_backward_weight<T>(const ConvShape&, const ConvDevice&, const ConvWeightPlan&, const T*, const T*, \
+                                             float*, float*, float*);
+HEFT_INSTANTIATE(float)
+HEFT_INSTANTIATE(bf16)
+#undef HEFT_INSTANTIATE
 
 }  // namespace heft::cuda

@@ -1,6 +1,7 @@
 // How the gradient for a weight is cut up: its sums run over output pixels, eight of which are one step of the tensor cores. A
 // strip is eight lanes, 2^log_lanes columns of as many images as fill 8, walked down `rows` rows; a warp takes one strip of a
-// tile at a time, and a block's warps add what they found at the end. Internal to cuda/.
+// tile at a time (two in bf16, whose values then come in pairs), and a block's warps add what they found at the end. Internal
+// to cuda/.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 namespace heft::cuda {
 
 struct StripPlan {
-  const float *dy, *x;
+  const void *dy, *x;      // floats or bf16
   float *partials, *bias;  // (splits, weights then biases), or the gradients themselves; `bias` may be null
   int images, in_h, in_w, in_c, out_h, out_w, out_c, taps;
   int load_h, load_w, step_h, step_w, origin_h, origin_w;  // as in TilePlan
@@ -30,7 +31,7 @@ struct StripPlan {
   __host__ __device__ std::int64_t partial_size() const { return weight_count() + (bias ? out_c : 0); }
 
   // `workspace` takes the partial sums; a single split is the gradient itself.
-  void set_operands(const float* y_gradient, const float* input, float* dweight, float* dbias, float* workspace) {
+  void set_operands(const void* y_gradient, const void* input, float* dweight, float* dbias, float* workspace) {
     dy = y_gradient, x = input, partials = splits > 1 ? workspace : dweight;
     bias = dbias && splits > 1 ? workspace + weight_count() : dbias;
   }
@@ -47,7 +48,7 @@ struct StripPlan {
   }
 };
 
-// A pixel of a tile: how far it lies from the tile's first, in floats, and where, for TileLimits.
+// A pixel of a tile: how far it lies from the tile's first, in values, and where, for TileLimits.
 struct TilePlace {
   int offset, packed;
 };
@@ -147,14 +148,16 @@ inline StripPlan cut_into_strips(const TileProblem& problem, int strips, int row
 }
 
 // The part of a weight's gradient that does not depend on how the input lies in shared memory. kOutTiles warps of 16 output
-// channels by kStrips warps along pixels, kRows rows each.
-template <int kOutTiles, int kStrips, int kRows>
+// channels by kStrips warps along pixels, kRows rows each. T: float or bf16, what dy and x hold.
+template <class T, int kOutTiles, int kStrips, int kRows>
 class StripBlock {
  public:
+  static constexpr bool kFloats = std::is_same_v<T, float>;
+  static constexpr int kWarpStrips = kFloats ? 1 : 2, kVector = 16 / sizeof(T);
   static constexpr int kThreads = 32 * kOutTiles * kStrips, kOut = 16 * kOutTiles, kVectors = kOut / 4;
-  static constexpr int kStripCount = kStrips;
-  static constexpr int kDyPitch = kOut + 8;  // lanes 8 banks apart
-  static constexpr int kDyPixels = kStrips * kRows * 8, kDyFloats = kDyPixels * kDyPitch;
+  static constexpr int kStripCount = kStrips * kWarpStrips;
+  static constexpr int kDyPitch = kFloats ? kOut + 8 : kOut == 16 ? 16 : kOut + 16;  // lanes 8 banks apart
+  static constexpr int kDyPixels = kStripCount * kRows * 8, kDyFloats = kDyPixels * kDyPitch * int{sizeof(T)} / 4;
 
   // In front of everything else in shared memory: places of dy's pixels, then of the input's.
   static constexpr std::size_t place_floats(int tile_pixels) {
@@ -178,48 +181,62 @@ class StripBlock {
   }
   __device__ const TilePlace* x_places() const { return places + kDyPixels; }
 
-  __device__ void fetch_dy(const StripTile& tile, float* dy) const {
+  __device__ void fetch_dy(const StripTile& tile, T* dy) const {
     const TileLimits limits = tile.dy_limits(p);
-    if (p.out_c % 4 == 0) {
-      const int vector = threadIdx.x % kVectors * 4, pixel0 = threadIdx.x / kVectors;
+    const T* first = static_cast<const T*>(p.dy) + tile.dy_pixel(p) * p.out_c + out0;
+    if (!kFloats || p.out_c % 4 == 0) {
+      constexpr int kCopies = kOut / kVector;
+      const int vector = threadIdx.x % kCopies * kVector, pixel0 = threadIdx.x / kCopies;
       const bool inside = out0 + vector < p.out_c;
-      const float* from = p.dy + tile.dy_pixel(p) * p.out_c + out0 + vector;
+      const T* from = first + vector;
 #pragma unroll 4
-      for (int pixel = pixel0; pixel < kDyPixels; pixel += kThreads / kVectors) {
+      for (int pixel = pixel0; pixel < kDyPixels; pixel += kThreads / kCopies) {
         const TilePlace at = places[pixel];
         copy_async_16(dy + pixel * kDyPitch + vector, from + at.offset, inside && limits.hold(at.packed));
       }
-    } else {
-      const float* from = p.dy + tile.dy_pixel(p) * p.out_c + out0;
+    } else if constexpr (kFloats) {
 #pragma unroll 4
       for (int k = threadIdx.x; k < kDyPixels * kOut; k += kThreads) {
         const TilePlace at = places[k / kOut];
-        copy_async_4(dy + k / kOut * kDyPitch + k % kOut, from + at.offset + k % kOut,
+        copy_async_4(dy + k / kOut * kDyPitch + k % kOut, first + at.offset + k % kOut,
                      out0 + k % kOut < p.out_c && limits.hold(at.packed));
       }
     }
   }
   // For the bias' gradient, from values not yet rounded: a thread always meets the same four channels.
-  __device__ void add_bias(const float* dy) {
-    if (p.out_c % 4 != 0) __syncthreads();
+  __device__ void add_bias(const T* dy) {
+    if (!kFloats || p.out_c % 4 != 0) __syncthreads();  // others have copied it
     const int vector = threadIdx.x % kVectors * 4;
 #pragma unroll 4
     for (int pixel = threadIdx.x / kVectors; pixel < kDyPixels; pixel += kThreads / kVectors) {
-      const float4 v = *reinterpret_cast<const float4*>(dy + pixel * kDyPitch + vector);
+      const float4 v = load_4(dy + pixel * kDyPitch + vector);
       bias.x += v.x, bias.y += v.y, bias.z += v.z, bias.w += v.w;
     }
   }
-  // Row g of a 16 x 8 tile of dy is channel 2 g, row g + 8 is 2 g + 1, so that both are loaded together. Values are rounded
-  // in registers: passes over shared memory would cost more.
-  __device__ void load_dy(float (&a)[4], const float* lane, int row) const {
-    const float2 low = *reinterpret_cast<const float2*>(lane + row * 8 * kDyPitch);
-    const float2 high = *reinterpret_cast<const float2*>(lane + (row * 8 + 4) * kDyPitch);
-    a[0] = round_tf32(low.x), a[1] = round_tf32(low.y), a[2] = round_tf32(high.x), a[3] = round_tf32(high.y);
+  // The operand's values of two neighbouring channels at a pixel, or, in bf16, at a pixel of each of the warp's strips, which
+  // lie `apart` values apart: pairs for the first channel, and for the second. Floats are rounded in registers: passes over
+  // shared memory would cost more.
+  __device__ static float2 two_channels(const T* at, int apart) {
+    if constexpr (kFloats) {
+      const float2 v = *reinterpret_cast<const float2*>(at);
+      return make_float2(round_tf32(v.x), round_tf32(v.y));
+    } else {
+      const auto one = *reinterpret_cast<const unsigned*>(at), other = *reinterpret_cast<const unsigned*>(at + apart);
+      return make_float2(__uint_as_float(__byte_perm(one, other, 0x5410)), __uint_as_float(__byte_perm(one, other, 0x7632)));
+    }
+  }
+  // Row g of a 16 x 8 tile of dy is channel 2 g, row g + 8 is 2 g + 1, so that both are loaded together.
+  __device__ void load_dy(float (&a)[4], const T* lane, int row) const {
+    constexpr int kApart = kStrips * kRows * 8 * kDyPitch;
+    const float2 low = two_channels(lane + row * 8 * kDyPitch, kApart);
+    const float2 high = two_channels(lane + (row * 8 + 4) * kDyPitch, kApart);
+    a[0] = low.x, a[1] = low.y, a[2] = high.x, a[3] = high.y;
   }
   __device__ static int dy_lane() {
     const int lane = threadIdx.x % 32;
     return (strip() * kRows * 8 + lane % 4) * kDyPitch + part() * 16 + lane / 4 * 2;
   }
+  // The first of the warp's strips; the second is kStrips further on.
   __device__ static int strip() { return threadIdx.x / 32 / kOutTiles; }
   __device__ static int part() { return threadIdx.x / 32 % kOutTiles; }
 

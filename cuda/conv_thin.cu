@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kMaxDepth = 256, kWarps = 4, kThreads = 32 * kWarps;
 
-// kRows: output rows of a warp; kPairs: 16s of output channels of a block.
-template <int kRows, int kPairs>
+// kRows: output rows of a warp; kPairs: 16s of output channels of a block. T: float or bf16, which the output is kept in.
+template <class T, int kRows, int kPairs>
 __global__ void __launch_bounds__(kThreads)
     conv_thin_kernel(const __grid_constant__ TilePlan p, const FastDivide by_in_c, const FastDivide by_padded) {
   constexpr int kChannels = 16 * kPairs;
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int m = 0; m < kRows; ++m) {
       const int i = tile_i + first_row + m;
       if (i >= c.grid_h) break;
-      float* to = p.out + ((std::int64_t{n} * p.out_h + i) * p.out_w + j) * p.out_c;
+      T* to = static_cast<T*>(p.out) + ((std::int64_t{n} * p.out_h + i) * p.out_w + j) * p.out_c;
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair) {
         const auto& even = sums[m][pair * 2];
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <int kRows, int kPairs>
+template <class T, int kRows, int kPairs>
 bool launch_thin(TileProblem problem, cudaStream_t stream) {
   cut_into_tiles(problem, kWarps * kRows, kRows);
   const TilePlan& p = problem.plan;
@@ -99,29 +99,38 @@ bool launch_thin(TileProblem problem, cudaStream_t stream) {
       sizeof(float) * (padded + std::size_t{16} * kPairs * (padded + 4) + std::size_t{1} * p.tile_pixels * p.in_c);
   if (shared > shared_limit() || image_tiles(p) >= 65536) return false;
   static const bool raised = [] {
-    HEFT_CUDA(cudaFuncSetAttribute(conv_thin_kernel<kRows, kPairs>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+    HEFT_CUDA(cudaFuncSetAttribute(conv_thin_kernel<T, kRows, kPairs>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                    static_cast<int>(shared_limit())));
     return true;
   }();
   static_cast<void>(raised);
   const dim3 grid(static_cast<unsigned>(p.tiles_h * p.tiles_w), static_cast<unsigned>(image_tiles(p)),
                   static_cast<unsigned>(ceil_div(p.out_c, 16 * kPairs)));
-  launch(conv_thin_kernel<kRows, kPairs>, grid, dim3(kThreads), shared, stream, p, FastDivide(p.in_c), FastDivide(padded));
+  launch(conv_thin_kernel<T, kRows, kPairs>, grid, dim3(kThreads), shared, stream, p, FastDivide(p.in_c), FastDivide(padded));
   return true;
+}
+
+template <class T>
+bool forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias, T* y) {
+  TileProblem problem;
+  if (s.groups != 1 || s.taps() * s.c > kMaxDepth || !describe_forward(s, problem)) return false;
+  // The order of the weight, where the tile kernel goes down columns.
+  std::sort(problem.taps.begin(), problem.taps.end(), [](const auto& a, const auto& b) { return a.weight < b.weight; });
+  problem.plan.in = x, problem.plan.weight = weight, problem.plan.bias = bias, problem.plan.out = y;
+  if (s.o <= 16) return launch_thin<T, 4, 1>(problem, device.stream);
+  if (s.o <= 32) return launch_thin<T, 4, 2>(problem, device.stream);
+  return launch_thin<T, 2, 4>(problem, device.stream);
 }
 
 }  // namespace
 
 bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                        float* y) {
-  TileProblem problem;
-  if (s.groups != 1 || s.taps() * s.c > kMaxDepth || !describe_forward(s, problem)) return false;
-  // The order of the weight, where the tile kernel goes down columns.
-  std::sort(problem.taps.begin(), problem.taps.end(), [](const auto& a, const auto& b) { return a.weight < b.weight; });
-  problem.plan.in = x, problem.plan.weight = weight, problem.plan.bias = bias, problem.plan.out = y;
-  if (s.o <= 16) return launch_thin<4, 1>(problem, device.stream);
-  if (s.o <= 32) return launch_thin<4, 2>(problem, device.stream);
-  return launch_thin<2, 4>(problem, device.stream);
+  return forward(s, device, x, weight, bias, y);
+}
+bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                       bf16* y) {
+  return forward(s, device, x, weight, bias, y);
 }
 
 }  // namespace heft::cuda

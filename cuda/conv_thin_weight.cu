@@ -12,7 +12,7 @@ constexpr int kStrips = 4, kRows = 8;
 // kColumns 8s of (tap, channel) a block.
 template <int kOutTiles, int kColumns>
 __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_kernel(const __grid_constant__ StripPlan p) {
-  using Block = StripBlock<kOutTiles, kStrips, kRows>;
+  using Block = StripBlock<float, kOutTiles, kStrips, kRows>;
   extern __shared__ __align__(16) float shared[];
   Block block(p, shared);
   float* buffers = shared + Block::place_floats(p.tile_pixels);
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(32 * kOutTiles * kStrips) conv_thin_weight_ker
   const auto fetch = [&](float* stage) {
     block.fetch_dy(next, stage);
     const TileLimits limits = next.x_limits(p);
-    const float* from = p.x + next.x_pixel(p) * p.in_c;
+    const float* from = static_cast<const float*>(p.x) + next.x_pixel(p) * p.in_c;
     float* x = stage + Block::kDyFloats;
 #pragma unroll 4
     for (int k = threadIdx.x; k < x_floats; k += Block::kThreads) {
@@ -106,7 +106,7 @@ void launch_thin(const ThinRun& run, cudaStream_t stream) {
 
 template <int kOutTiles, int kColumns>
 ThinRun fit_thin(const TileProblem& problem, const ConvDevice& device) {
-  using Block = StripBlock<kOutTiles, kStrips, kRows>;
+  using Block = StripBlock<float, kOutTiles, kStrips, kRows>;
   const TilePlan& f = problem.plan;
   const int columns = ceil_div(f.weight_taps * f.in_c, kColumns * 8), out_tiles = ceil_div(f.out_c, Block::kOut);
   ThinRun run;

@@ -1,6 +1,7 @@
 // A convolution on tensor cores as sums over taps of one tile of the input in shared memory: each input value is fetched once a
 // block and met by every tap, where an implicit matrix product would gather it once a tap. The forward convolution and the
 // gradient for the input are the same kernel over different taps (make_tile_plan in conv_forward.cu, conv_backward_input.cu).
+// It moves and multiplies units of 4 bytes, each a float or two neighbouring channels in bf16.
 // Internal to cuda/.
 #pragma once
 
@@ -33,19 +34,20 @@ struct TileClass {
 };
 struct TileTap {
   int offset;  // from an output position's place in the tile, in bytes
-  int weight;  // of the tap's first weight from an output (forward) or input (backward) channel's, in floats
+  int weight;  // of the tap's first weight from an output (forward) or input (backward) channel's, in units
 };
 
 // The block's pixels are rows of 16 lanes, a lane group: 2^log_lanes columns of as many images as fill 16. A tile has `rows`
 // rows of groups_w * groups_n lane groups. The input tile is stored by columns modulo the step, so that lanes lie one pixel
 // apart.
 struct TilePlan {
-  const float *in, *weight, *bias;
-  float* out;
-  int images, in_h, in_w, in_c, out_h, out_w, out_c;
-  int weight_taps, weight_pitch;  // floats from a channel's weights to the next's
-  int load_h, load_w;             // input rows and columns from one of the tile's to the next
-  int step_h, step_w;             // tile rows and columns from one output to the next
+  const float *in, *weight;  // units
+  const float* bias;
+  void* out;                                          // floats or bf16
+  int images, in_h, in_w, in_c, out_h, out_w, out_c;  // in_c in units
+  int weight_taps, weight_pitch;                      // units from a channel's weights to the next's
+  int load_h, load_w;                                 // input rows and columns from one of the tile's to the next
+  int step_h, step_w;                                 // tile rows and columns from one output to the next
   int out_step_h, out_step_w;
   int log_lanes, rows, groups_w, groups_n;
   int tile_h, tile_w;  // the input tile of one image
@@ -65,10 +67,12 @@ struct TilePlan {
 };
 
 // kRows: output rows of a warp; kPairs: 16s of output channels of a warp; kWarpsM warps along pixels, kWarpsN along channels.
-// kChunk: input channels of a pipeline step. kChannelRows: the weight is (out, tap, in), as forward; else (in, tap, out).
-// kColumn: taps come in threes, one below the other, and a row of the input is read from shared memory once for all three.
-template <int kRowsT, int kPairsT, int kWarpsMT, int kWarpsNT, int kChunkT, bool kChannelRowsT, bool kColumnT>
+// kChunk: units of input channels of a pipeline step. kChannelRows: the weight is (out, tap, in), as forward; else, in floats
+// alone, (in, tap, out). kColumn: taps come in threes, one below the other, and a row of the input is read from shared memory
+// once for all three.
+template <class ElementT, int kRowsT, int kPairsT, int kWarpsMT, int kWarpsNT, int kChunkT, bool kChannelRowsT, bool kColumnT>
 struct TileConfig {
+  using Element = ElementT;  // float or bf16
   static constexpr int kRows = kRowsT, kPairs = kPairsT, kWarpsM = kWarpsMT, kWarpsN = kWarpsNT, kChunk = kChunkT;
   static constexpr bool kChannelRows = kChannelRowsT, kColumn = kColumnT;
   static constexpr int kThreads = 32 * kWarpsM * kWarpsN;
@@ -86,16 +90,17 @@ struct TileConfig {
 };
 
 // Stores output channels o ... o + 3 of the pixel at `to`, with their biases; what goes onto a finished sum belongs here.
-__device__ inline void write_channels(const TilePlan& p, float* to, int o, const float (&values)[4]) {
+template <class T>
+__device__ inline void write_channels(const TilePlan& p, T* to, int o, const float (&values)[4]) {
   if (p.out_c % 4 == 0) {
     if (o >= p.out_c) return;
     float4 v = make_float4(values[0], values[1], values[2], values[3]);
     if (p.bias) v.x += p.bias[o], v.y += p.bias[o + 1], v.z += p.bias[o + 2], v.w += p.bias[o + 3];
-    *reinterpret_cast<float4*>(to + o) = v;
+    store_4(to + o, v);
   } else {
 #pragma unroll
     for (int e = 0; e < 4; ++e)
-      if (o + e < p.out_c) to[o + e] = values[e] + (p.bias ? p.bias[o + e] : 0.f);
+      if (o + e < p.out_c) to[o + e] = static_cast<T>(values[e] + (p.bias ? p.bias[o + e] : 0.f));
   }
 }
 
@@ -145,12 +150,13 @@ class TileBlock {
  private:
   static constexpr int kThreads = Config::kThreads, kChunk = Config::kChunk, kRows = Config::kRows, kPairs = Config::kPairs;
   static constexpr int kVectors = kChunk / 4;  // of 16 bytes, a pixel
-  static constexpr bool kChannelRows = Config::kChannelRows;
+  static constexpr bool kChannelRows = Config::kChannelRows, kFloats = std::is_same_v<typename Config::Element, float>;
   // Rows of a tap's weights in shared memory, vectors of each, rows that one vector a thread covers.
   static constexpr int kTapRows = kChannelRows ? Config::kChannels : kChunk;
   static constexpr int kRowVectors = kChannelRows ? kVectors : Config::kChannels / 4;
   static constexpr int kPassRows = kThreads / kRowVectors, kPassPixels = kThreads / kVectors;
   static_assert(!kChannelRows || kPassRows % 16 == 0);
+  static_assert(kChannelRows || kFloats);
 
   // A step of the pipeline: the taps from `tap` on of the input channels from `first` on, and where they are kept.
   struct Step {
@@ -255,7 +261,7 @@ class TileBlock {
   // Rounds the input that has arrived, in place: once a value, where all taps meet it. Every thread rounds what it has copied
   // itself, which needs no barrier before. The weights are rounded in registers: the passes over shared memory would cost more.
   __device__ void round(const Step& step) {
-    if (step.tap > 0) return;
+    if (step.tap > 0 || !kFloats) return;
     float* at = input_stage(step) + first_pixel() * Config::kInPitch + threadIdx.x % kVectors * 4;
 #pragma unroll 4
     for (int pixel = first_pixel(); pixel < p.tile_pixels; pixel += kPassPixels) {
@@ -288,7 +294,7 @@ class TileBlock {
         for (int e = 0; e < 4; ++e) sums[m][t][e] = 0;
   }
 
-  // Weights of channels k ... k + 7 for one pair of tiles: {tile 0 (t), tile 0 (t + 4), tile 1 (t), tile 1 (t + 4)}.
+  // Weights of units k ... k + 7 for one pair of tiles: {tile 0 (t), tile 0 (t + 4), tile 1 (t), tile 1 (t + 4)}.
   __device__ void load_weights(float (&b)[4], const float* tap, int k, int pair) const {
     if constexpr (Config::kChannelRows) {
       load_matrices(b, shared_address(tap) + weight_lane + (pair * 16 * Config::kWeightPitch + k) * 4);
@@ -299,7 +305,7 @@ class TileBlock {
       b[0] = low.x, b[1] = high.x, b[2] = low.y, b[3] = high.y;
     }
 #pragma unroll
-    for (float& v : b) v = round_tf32(v);
+    for (float& v : b) v = rounded<typename Config::Element>(v);
   }
 
   __device__ void multiply(const Step& step) {
@@ -324,8 +330,8 @@ class TileBlock {
             load_weights(b, stage + (tap + r) * Config::kWeightTap, k, pair);
 #pragma unroll
             for (int m = 0; m < kRows; ++m) {
-              mma_tf32(sums[m][pair * 2], a[m + r], b[0], b[1]);
-              mma_tf32(sums[m][pair * 2 + 1], a[m + r], b[2], b[3]);
+              mma<typename Config::Element>(sums[m][pair * 2], a[m + r], b[0], b[1]);
+              mma<typename Config::Element>(sums[m][pair * 2 + 1], a[m + r], b[2], b[3]);
             }
           }
       }
@@ -344,7 +350,7 @@ class TileBlock {
         const int i = tile_i + first_row() + m;
         if (i >= c.grid_h) break;
         const std::int64_t pixel = (std::int64_t{n} * p.out_h + i * p.out_step_h + c.a) * p.out_w + j * p.out_step_w + c.b;
-        float* to = p.out + pixel * p.out_c;
+        auto* to = static_cast<typename Config::Element*>(p.out) + pixel * p.out_c;
 #pragma unroll
         for (int pair = 0; pair < kPairs; ++pair) {
           const int o = channel + (warp_n() * kPairs + pair) * 16 + t * 4;

@@ -80,46 +80,54 @@ bool try_tiles(const TileProblem& problem, const ConvDevice& device, int least_b
   return true;
 }
 
-// The block shapes, for forward (kForward) or backward, as measured on an H200; the last of a kind of problem takes any size.
-template <bool kForward, bool kColumn>
+// The block shapes, for weights as forward (kForward) or as backward, as measured on an H200; the last of a kind of problem
+// takes any size.
+template <class T, bool kForward, bool kColumn>
 bool run_tiles(const TileProblem& problem, const ConvDevice& device) {
   const int in_c = problem.plan.in_c, out_c = problem.plan.out_c, wave = device.multiprocessors;
   const int all = kMaxTaps;  // few channels: the weights of all taps at once
+  if constexpr (std::is_same_v<T, bf16>)
+    if (in_c <= 8) {
+      if (out_c > 16) return try_tiles<TileConfig<T, 2, 1, 4, 2, 8, kForward, kColumn>>(problem, device, 0, all, 1);
+      return try_tiles<TileConfig<T, 2, 1, 8, 1, 8, kForward, kColumn>>(problem, device, 2 * wave, all, 1) ||
+             try_tiles<TileConfig<T, 2, 1, 4, 1, 8, kForward, kColumn>>(problem, device, 0, all, 1);
+    }
   if (out_c <= 16) {
     if (in_c <= 16)
-      return try_tiles<TileConfig<2, 1, 8, 1, 16, kForward, kColumn>>(problem, device, 2 * wave, 3, 1) ||
-             try_tiles<TileConfig<2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
-    return try_tiles<TileConfig<4, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 2 * wave, in_c <= 32 ? all : 3) ||
-           try_tiles<TileConfig<2, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
+      return try_tiles<TileConfig<T, 2, 1, 8, 1, 16, kForward, kColumn>>(problem, device, 2 * wave, 3, 1) ||
+             try_tiles<TileConfig<T, 2, 1, 4, 1, 16, kForward, kColumn>>(problem, device, 0);
+    return try_tiles<TileConfig<T, 4, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 2 * wave, in_c <= 32 ? all : 3) ||
+           try_tiles<TileConfig<T, 2, 1, 4, 1, 32, kForward, kColumn>>(problem, device, 0);
   }
   if (out_c <= 32) {
-    if (in_c > 16 && kColumn && kForward && try_tiles<TileConfig<2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0, 3, 1))
+    if (in_c > 16 && kColumn && kForward &&
+        try_tiles<TileConfig<T, 2, 2, 4, 1, 32, kForward, kColumn>>(problem, device, 0, 3, 1))
       return true;
-    if (in_c > 16 && !kColumn && try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, 9, 1))
+    if (in_c > 16 && !kColumn && try_tiles<TileConfig<T, 2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, 9, 1))
       return true;
-    return try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
+    return try_tiles<TileConfig<T, 2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
   }
   // With two blocks on a multiprocessor one multiplies while the other fetches; where there are not enough, longer steps.
   const int twice = 19 * wave / 10, once = 9 * wave / 10;
   if constexpr (kColumn) {
-    using Wide = std::conditional_t<kForward, TileConfig<4, 2, 4, 2, 16, kForward, kColumn>,
-                                    TileConfig<4, 4, 4, 1, 16, kForward, kColumn>>;
+    using Wide = std::conditional_t<kForward, TileConfig<T, 4, 2, 4, 2, 16, kForward, kColumn>,
+                                    TileConfig<T, 4, 4, 4, 1, 16, kForward, kColumn>>;
     if (try_tiles<Wide>(problem, device, twice, 3, 2) ||
-        try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
-        try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
-        try_tiles<TileConfig<2, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
-        try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1))
+        try_tiles<TileConfig<T, 4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
+        try_tiles<TileConfig<T, 4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
+        try_tiles<TileConfig<T, 2, 2, 2, 2, 32, kForward, kColumn>>(problem, device, twice, 3, 1) ||
+        try_tiles<TileConfig<T, 4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1))
       return true;
   } else if constexpr (kForward) {
-    if (try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
-        try_tiles<TileConfig<4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 3, 1) ||
-        try_tiles<TileConfig<2, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1))
+    if (try_tiles<TileConfig<T, 4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1) ||
+        try_tiles<TileConfig<T, 4, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 3, 1) ||
+        try_tiles<TileConfig<T, 2, 2, 4, 2, 16, kForward, kColumn>>(problem, device, once, 9, 1))
       return true;
   } else {
-    if (try_tiles<TileConfig<4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1)) return true;
+    if (try_tiles<TileConfig<T, 4, 2, 2, 2, 32, kForward, kColumn>>(problem, device, once, 3, 1)) return true;
   }
-  return try_tiles<TileConfig<2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 9, 1) ||
-         try_tiles<TileConfig<2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
+  return try_tiles<TileConfig<T, 2, 1, 4, 2, 32, kForward, kColumn>>(problem, device, 0, in_c <= 32 ? all : 9, 1) ||
+         try_tiles<TileConfig<T, 2, 1, 4, 2, 16, kForward, kColumn>>(problem, device, 0);
 }
 
 }  // namespace heft::cuda

@@ -93,36 +93,43 @@ __device__ inline void settle(float (&sums)[kProducts][kSums]) {
 #define HEFT_SUMS_4(i) "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3])
 #define HEFT_SUMS_16(i) HEFT_SUMS_4(i), HEFT_SUMS_4((i) + 4), HEFT_SUMS_4((i) + 8), HEFT_SUMS_4((i) + 12)
 
-// d += a b of a warpgroup: a 64 x 8, b 8 x 32, 8 x 64 or 8 x 128. With g = lane / 4, t = lane % 4 and 16 rows to a warp, four
-// from d[4 j] on = {(g, 8j + 2t), (g, 8j + 2t + 1), (g + 8, 8j + 2t), (g + 8, 8j + 2t + 1)}; a in registers as in mma_tf32.
+// The names of n registers from %0 on.
+#define HEFT_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define HEFT_NAMES_32 HEFT_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define HEFT_NAMES_64                                                                \
+  HEFT_NAMES_32                                                                      \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47" \
+  ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+
+// d += a b of a warpgroup: a 64 x 8, b 8 x 32, 8 x 64 or 8 x 128; in bf16, pairs for floats, a 64 x 16 and b 16 x as many.
+// With g = lane / 4, t = lane % 4 and 16 rows to a warp, four from d[4 j] on = {(g, 8j + 2t), (g, 8j + 2t + 1), (g + 8, 8j +
+// 2t), (g + 8, 8j + 2t + 1)}; a in registers as in mma_tf32.
+#define HEFT_WGMMA(columns, names, a_name, b_name, ...)                                                                       \
+  if constexpr (std::is_same_v<T, bf16>)                                                                                      \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, " a_name ", " b_name             \
+                 ", 1, 1, 1, 0, 0;"                                                                                           \
+                 : __VA_ARGS__                                                                                                \
+                 : "l"(a), "l"(b));                                                                                           \
+  else                                                                                                                        \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" columns "k8.f32.tf32.tf32 {" names "}, " a_name ", " b_name ", 1, 1, 1;" \
+                 : __VA_ARGS__                                                                                                \
+                 : "l"(a), "l"(b))
+template <class T>
 __device__ inline void wgmma(float (&d)[16], std::uint64_t a, std::uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n32k8.f32.tf32.tf32 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
-      "}, %16, %17, 1, 1, 1;"
-      : HEFT_SUMS_16(0)
-      : "l"(a), "l"(b));
+  HEFT_WGMMA("32", HEFT_NAMES_16, "%16", "%17", HEFT_SUMS_16(0));
 }
+template <class T>
 __device__ inline void wgmma(float (&d)[32], std::uint64_t a, std::uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-      "}, %32, %33, 1, 1, 1;"
-      : HEFT_SUMS_16(0), HEFT_SUMS_16(16)
-      : "l"(a), "l"(b));
+  HEFT_WGMMA("64", HEFT_NAMES_32, "%32", "%33", HEFT_SUMS_16(0), HEFT_SUMS_16(16));
 }
+template <class T>
 __device__ inline void wgmma(float (&d)[64], std::uint64_t a, std::uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, 1, 1, 1;"
-      : HEFT_SUMS_16(0), HEFT_SUMS_16(16), HEFT_SUMS_16(32), HEFT_SUMS_16(48)
-      : "l"(a), "l"(b));
+  HEFT_WGMMA("128", HEFT_NAMES_64, "%64", "%65", HEFT_SUMS_16(0), HEFT_SUMS_16(16), HEFT_SUMS_16(32), HEFT_SUMS_16(48));
 }
+#undef HEFT_WGMMA
+#undef HEFT_NAMES_64
+#undef HEFT_NAMES_32
+#undef HEFT_NAMES_16
 __device__ inline void wgmma(float (&d)[32], const float (&a)[4], std::uint64_t b) {
   asm volatile(
       "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {"

@@ -2,7 +2,7 @@
 // block takes 8 x 8 patches of output pixels; for every 32 input channels the patches' input, halo included, is brought to
 // shared memory once, and a tap is the same products from rows further on: a row of 8 pixels is 8 rows of the operand, so a
 // patch is 8 groups at a distance that a descriptor holds. Weights come tap by tap. Operands are rounded to TF32 on their way
-// to shared memory. Internal to cuda/.
+// to shared memory; in bf16, pairs of channels are moved as floats are, and counted as one. Internal to cuda/.
 #pragma once
 
 #include "cuda/conv_wgmma.cuh"
@@ -18,8 +18,9 @@ struct WgmmaPatch {
 };
 
 // kPatches of 64 pixels to each of kWarpgroups, by kOut output channels; kResident blocks on a multiprocessor.
-template <int kPatchesT, int kOutT, int kWarpgroupsT, int kResidentT>
+template <class ElementT, int kPatchesT, int kOutT, int kWarpgroupsT, int kResidentT>
 struct WgmmaConfig {
+  using Element = ElementT;  // float or bf16
   static constexpr int kPatches = kPatchesT, kOut = kOutT, kWarpgroups = kWarpgroupsT, kResident = kResidentT;
   static constexpr int kThreads = kWarpgroups * 128 + 32, kWeightBytes = kOut * 128;
 };
@@ -37,7 +38,7 @@ __device__ void store_patches(const WgmmaPlan& p, const float (&sums)[Config::kP
     for (int half = 0; half < 2; ++half) {
       const int i = row0 + at.h + warp * 2 + half;
       const bool inside = i < p.out_h && j < p.out_w && n < p.images;
-      float* to = p.out + ((std::int64_t{n} * p.out_h + i) * p.out_w + j) * p.out_c;
+      auto* to = static_cast<typename Config::Element*>(p.out) + ((std::int64_t{n} * p.out_h + i) * p.out_w + j) * p.out_c;
 #pragma unroll
       for (int k = 0; k < Config::kOut / 8; k += 2) {
         const float* low = &sums[b][k * 4 + half * 2];
@@ -49,7 +50,7 @@ __device__ void store_patches(const WgmmaPlan& p, const float (&sums)[Config::kP
         const int o = out0 + (k + odd) * 8 + lane % 4 / 2 * 4;
         if (!inside || o >= p.out_c) continue;
         if (p.bias) v.x += p.bias[o], v.y += p.bias[o + 1], v.z += p.bias[o + 2], v.w += p.bias[o + 3];
-        *reinterpret_cast<float4*>(to + o) = v;
+        store_4(to + o, v);
       }
     }
   }
@@ -128,7 +129,8 @@ __global__ void __launch_bounds__(Config::kThreads, Config::kResident)
           for (int k = 0; k < 4; ++k)
 #pragma unroll
             for (int patch = 0; patch < Config::kPatches; ++patch)
-              wgmma(sums[patch], wgmma_operand(from[patch] + a + k * 2, in_distance), wgmma_operand(b + k * 2, 64));
+              wgmma<typename Config::Element>(sums[patch], wgmma_operand(from[patch] + a + k * 2, in_distance),
+                                              wgmma_operand(b + k * 2, 64));
           wgmma_commit();
           wgmma_wait<1>();
           release(weight_free + 8 * weight.at, r == p.kernel_h - 1 && s == p.kernel_w - 1 ? in_free + 8 * in.at : 0);

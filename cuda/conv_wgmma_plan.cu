@@ -30,7 +30,7 @@ EncodeTiled find_encode_tiled() {
 }
 
 template <int kRank>
-CUtensorMap encode(const float* data, const int (&extents)[kRank], const int (&box)[kRank]) {
+CUtensorMap encode(const void* data, bool round, const int (&extents)[kRank], const int (&box)[kRank]) {
   static const EncodeTiled encode_tiled = find_encode_tiled();
   cuuint64_t sizes[kRank], strides[kRank];
   cuuint32_t boxes[kRank], steps[kRank];
@@ -41,9 +41,10 @@ CUtensorMap encode(const float* data, const int (&extents)[kRank], const int (&b
   }
   CUtensorMap map{};
   // As this type values are rounded to the nearest TF32 on the way.
-  const CUresult result = encode_tiled(&map, CU_TENSOR_MAP_DATA_TYPE_TFLOAT32, kRank, const_cast<float*>(data), sizes, strides,
-                                       boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                                       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUtensorMapDataType type = round ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_INT32;
+  const CUresult result =
+      encode_tiled(&map, type, kRank, const_cast<void*>(data), sizes, strides, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                   CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) check_status(cudaErrorInvalidValue, "cuTensorMapEncodeTiled");
   return map;
 }
@@ -98,12 +99,12 @@ WgmmaFit fit_wgmma(const WgmmaProblem& problem, int patches, int out, int reside
   return best;
 }
 
-CUtensorMap image_map(const float* data, int n, int h, int w, int c, int box_n, int box_h, int box_w) {
-  return encode<4>(data, {c, w, h, n}, {32, box_w, box_h, box_n});
+CUtensorMap image_map(const void* data, bool round, int n, int h, int w, int c, int box_n, int box_h, int box_w) {
+  return encode<4>(data, round, {c, w, h, n}, {32, box_w, box_h, box_n});
 }
 
-CUtensorMap weight_map(const float* data, int o, int taps, int c, int box_o) {
-  return encode<3>(data, {c, taps, o}, {32, 1, box_o});
+CUtensorMap weight_map(const void* data, bool round, int o, int taps, int c, int box_o) {
+  return encode<3>(data, round, {c, taps, o}, {32, 1, box_o});
 }
 
 }  // namespace heft::cuda

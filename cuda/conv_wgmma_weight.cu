@@ -198,7 +198,7 @@ void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, co
   p.patches_h = ceil_div(s.oh, kPatch), p.patches_w = ceil_div(s.ow, kPatch), p.patches = s.n * p.patches_h * p.patches_w;
   p.splits = plan.splits, p.in_tiles = ceil_div(s.c, kIn);
   const dim3 grid(static_cast<unsigned>(p.splits), static_cast<unsigned>(p.in_tiles * ceil_div(s.o, kOut)));
-  conv_wgmma_weight_kernel<<<grid, 512, kShared, device.stream>>>(image_map(x, s.n, s.h, s.w, s.c, 1, kTile, kTile), p);
+  conv_wgmma_weight_kernel<<<grid, 512, kShared, device.stream>>>(image_map(x, true, s.n, s.h, s.w, s.c, 1, kTile, kTile), p);
   if (partial) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
 }
 #else

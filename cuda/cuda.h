@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace heft::cuda {
 
@@ -13,10 +15,15 @@ int device_count();
 std::string why_unavailable();
 
 // How f32 matrix products and convolutions multiply. tf32, the default: on tensor cores, each factor rounded to 11 significant
-// bits and sums in f32, a relative error of about 3e-4; f32: exact products, and several times slower.
-enum class Precision { tf32, f32 };
+// bits and sums in f32, a relative error of about 3e-4; f32: exact products, and several times slower. bf16, mixed precision:
+// factors rounded to 8 significant bits, and so are the images that convolutions of channels in multiples of 8 leave, and what
+// follows them; parameters, their gradients and momentum, statistics, logits and losses stay f32, log u f64.
+enum class Precision { tf32, f32, bf16 };
 void set_precision(Precision precision);
 Precision precision();
+// By its name, one of these; ValueError for another.
+Precision precision_named(std::string_view name);
+const std::vector<std::string>& precision_names();
 
 // Waits until everything that was asked of the GPU is done; nothing without one. Throws DeviceError where a kernel has failed.
 void synchronize();

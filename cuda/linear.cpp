@@ -43,8 +43,7 @@ struct Matrix {
 struct Product {
   Product(bool transpose_a, bool transpose_b, const Matrix& a, const Matrix& b, const Matrix& d, cublasLtEpilogue_t epilogue,
           cuda::Precision precision) {
-    const auto compute = precision == cuda::Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    HEFT_CUDA(cublasLtMatmulDescCreate(&operation, compute, CUDA_R_32F));
+    HEFT_CUDA(cublasLtMatmulDescCreate(&operation, cuda::compute_type(precision), CUDA_R_32F));
     const cublasOperation_t left = transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, right = transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(CUBLASLT_MATMUL_DESC_TRANSA, left);
     set(CUBLASLT_MATMUL_DESC_TRANSB, right);

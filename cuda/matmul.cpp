@@ -21,9 +21,7 @@ Tensor CudaBackend::matmul(const Tensor& a, const Tensor& b, bool transpose_a, b
   const std::int64_t step_a = a.size(0) == 1 ? 0 : m * k, step_b = b.size(0) == 1 ? 0 : k * n;
   const bool wide = a.dtype() == DType::f64;
   const cudaDataType type = wide ? CUDA_R_64F : CUDA_R_32F;
-  const cublasComputeType_t compute = wide                                         ? CUBLAS_COMPUTE_64F
-                                      : cuda::precision() == cuda::Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                                                   : CUBLAS_COMPUTE_32F;
+  const cublasComputeType_t compute = wide ? CUBLAS_COMPUTE_64F : cuda::compute_type(cuda::precision());
   const float one = 1, zero = 0;
   const double wide_one = 1, wide_zero = 0;
   const void* alpha = wide ? static_cast<const void*>(&wide_one) : &one;

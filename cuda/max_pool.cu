@@ -1,5 +1,6 @@
 // Max pooling, and its gradient: every input gathers from the windows on it, so nothing is added out of order. `where` holds
 // the winner's number within its window, row by row, in channels-last like the output.
+#include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/layout.h"
 #include "cuda/windows.cuh"
@@ -31,7 +32,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const T* x, Windows s
       const auto here = static_cast<Index>((r - top) * s.kernel_w + c - left);
 #pragma unroll
       for (int j = 0; j < V; ++j)
-        if (p.v[j] > best.v[j] || (p.v[j] != p.v[j] && best.v[j] == best.v[j])) best.v[j] = p.v[j], at.v[j] = here;
+        if (const auto v = Compute<T>(p.v[j]), w = Compute<T>(best.v[j]); v > w || (v != v && w == w))
+          best.v[j] = p.v[j], at.v[j] = here;
     }
   store(y + std::int64_t{i} * V, best);
   store(where + std::int64_t{i} * V, at);
@@ -48,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, const I
   const Range rows = windows_of(h, s.kernel_h, s.stride_h, s.by_stride_h, s.pad_h, s.out_height);
   const Range columns = windows_of(w, s.kernel_w, s.stride_w, s.by_stride_w, s.pad_w, s.out_width);
   const std::int64_t image = std::int64_t{n} * s.out_height * s.out_width * s.channels + group * V;
-  Pack<T, V> sum = {};
+  Compute<T> sum[V] = {};
   for (int r = rows.begin; r < rows.end; ++r)
     for (int c = columns.begin; c < columns.end; ++c) {
       const std::int64_t o = image + (r * s.out_width + c) * s.channels;
@@ -56,9 +58,9 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(const T* dy, const I
       const Pack<Index, V> at = load<V>(where + o);
       const int here = (h + s.pad_h - r * s.stride_h) * s.kernel_w + w + s.pad_w - c * s.stride_w;
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum.v[j] += at.v[j] == here ? g.v[j] : T(0);
+      for (int j = 0; j < V; ++j) sum[j] += at.v[j] == here ? Compute<T>(g.v[j]) : Compute<T>(0);
     }
-  store(dx + std::int64_t{i} * V, sum);
+  store(dx + std::int64_t{i} * V, pack<T>(sum));
 }
 
 template <class T, class Index, int V>
@@ -101,10 +103,10 @@ bool small(const Pool2dGeometry& g) { return g.kernel[0] * g.kernel[1] <= 256; }
 
 MaxPoolResult CudaBackend::max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
   using namespace cuda;
-  const Tensor input = as_channels_last(x);
+  const Tensor input = as_image(x);
   const Shape out = pooled(x.shape(), geometry);
-  MaxPoolResult result{empty_channels_last(out, x.dtype()), empty_channels_last(out, small(geometry) ? DType::u8 : DType::i32)};
-  dispatch_float("max_pool2d", x.dtype(), [&]<class T>() {
+  MaxPoolResult result{empty_kept_like(out, input), empty_channels_last(out, small(geometry) ? DType::u8 : DType::i32)};
+  dispatch_image("max_pool2d", input, [&]<class T>() {
     const bool wide = vectorised<T>(x.size(1), {input.raw()});
     if (small(geometry)) {
       if (wide) forward<T, std::uint8_t, kWidest<T>>(input, geometry, result);
@@ -120,9 +122,9 @@ MaxPoolResult CudaBackend::max_pool2d(const Tensor& x, const Pool2dGeometry& geo
 Tensor CudaBackend::max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x,
                                         const Pool2dGeometry& geometry) {
   using namespace cuda;
-  const Tensor gradient = as_channels_last(dy);
-  Tensor dx = empty_channels_last(x.shape(), dy.dtype());
-  dispatch_float("max_pool2d", dy.dtype(), [&]<class T>() {
+  const Tensor gradient = kept_like(dy, x);
+  Tensor dx = empty_kept_like(x.shape(), x);
+  dispatch_image("max_pool2d", gradient, [&]<class T>() {
     const bool wide = vectorised<T>(dy.size(1), {gradient.raw()});
     if (small(geometry)) {
       if (wide) backward<T, std::uint8_t, kWidest<T>>(gradient, where, geometry, dx);

@@ -1,7 +1,10 @@
-// Tensor cores in TF32 and asynchronous copies, as the instructions have them. Internal to cuda/.
+// Tensor cores in TF32 and bf16 and asynchronous copies, as the instructions have them. Internal to cuda/.
 #pragma once
 
+#include <cuda_bf16.h>
+
 #include <cstdint>
+#include <type_traits>
 
 namespace heft::cuda {
 
@@ -18,7 +21,7 @@ __device__ inline std::uint32_t shared_address(const void* p) {
 }
 
 // Copies 16 (or 4) bytes from global to shared memory; zeros where not `valid`, and `source` is not read then.
-__device__ inline void copy_async_16(float* target, const float* source, bool valid) {
+__device__ inline void copy_async_16(void* target, const void* source, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(target)), "l"(source), "r"(valid ? 16 : 0));
 }
 __device__ inline void copy_async_4(float* target, const float* source, bool valid) {
@@ -48,6 +51,43 @@ __device__ inline void mma_tf32(float (&d)[4], const float (&a)[4], float b0, fl
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
         "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
+}
+
+// The same with pairs of bf16 where TF32 has one value, in 4 bytes: a 16 x 16, b 16 x 8.
+__device__ inline void mma_bf16(float (&d)[4], const float (&a)[4], float b0, float b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+        "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
+}
+
+using bf16 = __nv_bfloat16;
+
+// By what operands are: floats, or pairs of bf16 in the place of a float each.
+template <class T>
+__device__ inline void mma(float (&d)[4], const float (&a)[4], float b0, float b1) {
+  if constexpr (std::is_same_v<T, bf16>) mma_bf16(d, a, b0, b1);
+  else mma_tf32(d, a, b0, b1);
+}
+// What a float is before it is multiplied; pairs of bf16 are that already.
+template <class T>
+__device__ inline float rounded(float v) {
+  if constexpr (std::is_same_v<T, bf16>) return v;
+  else return round_tf32(v);
+}
+
+// Four neighbouring values as they are kept.
+__device__ inline void store_4(float* to, float4 v) { *reinterpret_cast<float4*>(to) = v; }
+__device__ inline void store_4(bf16* to, float4 v) {
+  const __nv_bfloat162 low = __floats2bfloat162_rn(v.x, v.y), high = __floats2bfloat162_rn(v.z, v.w);
+  *reinterpret_cast<uint2*>(to) =
+      make_uint2(*reinterpret_cast<const unsigned*>(&low), *reinterpret_cast<const unsigned*>(&high));
+}
+__device__ inline float4 load_4(const float* from) { return *reinterpret_cast<const float4*>(from); }
+__device__ inline float4 load_4(const bf16* from) {
+  const uint2 v = *reinterpret_cast<const uint2*>(from);
+  return make_float4(__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xffff0000u), __uint_as_float(v.y << 16),
+                     __uint_as_float(v.y & 0xffff0000u));
 }
 
 }  // namespace heft::cuda

@@ -13,7 +13,7 @@ void copy_on_device(const Tensor& source, Tensor& target) {
   To* to = cuda::values<To>(target);
   if (target.is_opaque() || (source.is_contiguous() && target.is_contiguous()))
     return cuda::map(
-        "copy", target.numel(), to, [] __device__(From v) { return convert<From, To>(v); }, from);
+        "copy", target.buffer_elements(), to, [] __device__(From v) { return convert<From, To>(v); }, from);
   cuda::for_each_strided<2>("copy", target.shape(), {source.strides(), target.strides()},
                             [=] __device__(const std::int64_t(&at)[2]) { to[at[1]] = convert<From, To>(from[at[0]]); });
 }

@@ -1,15 +1,11 @@
 // What there is of a GPU, in a build with CUDA.
 #include <cuda_runtime_api.h>
 
-#include <atomic>
-
 #include "core/check.h"
 #include "cuda/cuda.h"
 
 namespace heft::cuda {
 namespace {
-
-std::atomic<Precision> current_precision{Precision::tf32};
 
 std::string find_reason() {
   int count = 0;
@@ -36,8 +32,5 @@ std::string why_unavailable() {
   static const std::string reason = find_reason();
   return reason;
 }
-
-void set_precision(Precision precision) { current_precision = precision; }
-Precision precision() { return current_precision; }
 
 }  // namespace heft::cuda

@@ -52,6 +52,15 @@ bool waits_for_kernels() {
 cudaStream_t stream() { return runtime().stream; }
 int multiprocessors() { return runtime().multiprocessors; }
 
+cublasComputeType_t compute_type(Precision precision) {
+  switch (precision) {
+    case Precision::tf32: return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case Precision::bf16: return CUBLAS_COMPUTE_32F_FAST_16BF;
+    case Precision::f32: break;
+  }
+  return CUBLAS_COMPUTE_32F;
+}
+
 cublasHandle_t cublas() {
   static const cublasHandle_t handle = make_cublas();
   return handle;

@@ -7,13 +7,15 @@
 
 #include <cstddef>
 
+#include "cuda/cuda.h"
+
 namespace heft::cuda {
 
 cudaStream_t stream();
 cublasHandle_t cublas();
+// What cuBLAS shall compute f32 products in.
+cublasComputeType_t compute_type(Precision precision);
 int multiprocessors();
-// Waits for all work so far, and throws DeviceError where a kernel has failed.
-void synchronize();
 // HEFT_CUDA_SYNC=1 in the environment: every kernel is waited for, and no step is captured.
 bool waits_for_kernels();
 // Whether a graph is being captured: nothing may wait for the device then.

@@ -1,4 +1,5 @@
 // Fewer pixels between more channels, in channels-last: a thread for V neighbouring values of the result.
+#include "cuda/bf16.cuh"
 #include "cuda/channels.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/layout.h"
@@ -58,11 +59,12 @@ bool in_packs(const Sizes& s, const Tensor& a, const Tensor& b) {
 Tensor CudaBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {
   cuda::check_shape(x.numel() < (std::int64_t{1} << 31), "subsample", "fewer than 2^31 elements; got " + x.shape().str());
   const auto kept = [stride](std::int64_t extent) { return (extent + stride - 1) / stride; };
-  const Tensor input = cuda::as_channels_last(x);
-  Tensor y = cuda::empty_channels_last({x.size(0), before + x.size(1) + after, kept(x.size(2)), kept(x.size(3))}, x.dtype());
+  const std::int64_t channels = before + x.size(1) + after;
+  const Tensor input = channels % 8 == 0 ? cuda::as_image(x) : cuda::as_channels_last(x);
+  Tensor y = cuda::empty_kept_like({x.size(0), channels, kept(x.size(2)), kept(x.size(3))}, input);
   cuda::check_shape(y.numel() < (std::int64_t{1} << 31), "subsample", "fewer than 2^31 elements; got " + y.shape().str());
   const cuda::Sizes s = cuda::sizes(x.shape(), y.shape(), stride, before);
-  dispatch_float("subsample", x.dtype(), [&]<class T>() {
+  cuda::dispatch_image("subsample", input, [&]<class T>() {
     if (cuda::in_packs<T>(s, input, y)) cuda::forward<T, cuda::kWidest<T>>(s, input, y);
     else cuda::forward<T, 1>(s, input, y);
   });
@@ -70,10 +72,10 @@ Tensor CudaBackend::subsample(const Tensor& x, std::int64_t stride, std::int64_t
 }
 
 Tensor CudaBackend::subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) {
-  const Tensor gradient = cuda::as_channels_last(dy);
-  Tensor dx = cuda::empty_channels_last(x_shape, dy.dtype());
+  const Tensor gradient = x_shape[1] % 8 == 0 ? cuda::as_image(dy) : cuda::as_channels_last(dy);
+  Tensor dx = cuda::empty_kept_like(x_shape, gradient);
   const cuda::Sizes s = cuda::sizes(x_shape, dy.shape(), stride, before);
-  dispatch_float("subsample", dy.dtype(), [&]<class T>() {
+  cuda::dispatch_image("subsample", gradient, [&]<class T>() {
     if (cuda::in_packs<T>(s, gradient, dx)) cuda::backward<T, cuda::kWidest<T>>(s, gradient, dx);
     else cuda::backward<T, 1>(s, gradient, dx);
   });

@@ -2,6 +2,7 @@
 #include "cuda/arrive.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/launch.cuh"
+#include "cuda/layout.h"
 
 namespace heft {
 namespace cuda {
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(kThreads) sum_squares_kernel(const T* x, std::
 
 // Whatever the layout: the order of what is added up does not matter beyond being the same each time.
 Tensor CudaBackend::sum_squares(const Tensor& x) {
+  if (cuda::in_bf16(x)) return sum_squares(cuda::as_channels_last(x));
   const std::int64_t n = x.buffer_elements();
   const auto blocks =
       static_cast<unsigned>(std::clamp<std::int64_t>(n / (8 * cuda::kThreads), 1, 2 * std::int64_t{cuda::multiprocessors()}));

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "core/ops.h"
+#include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/map.cuh"
 
@@ -25,6 +26,27 @@ void backward(const Params& params, const Tensor& x, const Tensor& y, const Tens
       cuda::values<T>(x), cuda::values<T>(y), cuda::values<T>(dy));
 }
 
+// Kept in bf16 only relu has kernels, for networks without batch norm; whatever else images meet there is computed in f32.
+constexpr int kRelu = fn::IndexOf<fn::Relu, fn::Unary>::value;
+
+Tensor relu_bf16(const Tensor& x) {
+  using cuda::bf16;
+  Tensor y = Tensor::empty_like(x);
+  cuda::map(
+      "relu", x.numel(), cuda::values<bf16>(y), [] __device__(bf16 v) { return bf16(fn::Relu{}.forward(float(v))); },
+      cuda::values<bf16>(x));
+  return y;
+}
+Tensor relu_backward_bf16(const Tensor& x, const Tensor& y, const Tensor& dy) {
+  using cuda::bf16;
+  Tensor dx = Tensor::empty_like(x);
+  cuda::map(
+      "relu", x.numel(), cuda::values<bf16>(dx),
+      [] __device__(bf16 v, bf16 w, bf16 d) { return bf16(fn::Relu{}.backward(float(v), float(w), float(d))); },
+      cuda::values<bf16>(x), cuda::values<bf16>(y), cuda::values<bf16>(dy));
+  return dx;
+}
+
 template <class T, class... Fs>
 constexpr std::array<Forward, sizeof...(Fs)> forward_table(fn::List<Fs...>) {
   return {forward<Fs, T>...};
@@ -37,6 +59,7 @@ constexpr std::array<Backward, sizeof...(Fs)> backward_table(fn::List<Fs...>) {
 }  // namespace
 
 Tensor CudaBackend::unary(int op, Params params, const Tensor& x) {
+  if (cuda::in_bf16(x)) return op == kRelu ? relu_bf16(x) : unary(op, params, cuda::as_channels_last(x));
   Tensor y = Tensor::empty_like(x);
   dispatch_float("unary", x.dtype(), [&]<class T>() {
     static constexpr auto table = forward_table<T>(fn::Unary{});
@@ -46,6 +69,10 @@ Tensor CudaBackend::unary(int op, Params params, const Tensor& x) {
 }
 
 Tensor CudaBackend::unary_backward(int op, Params params, const Tensor& x, const Tensor& y, const Tensor& dy) {
+  using cuda::as_channels_last;
+  if (cuda::in_bf16(x))
+    return op == kRelu ? relu_backward_bf16(x, y, dy)
+                       : unary_backward(op, params, as_channels_last(x), as_channels_last(y), as_channels_last(dy));
   Tensor dx = Tensor::empty_like(x);
   dispatch_float("unary", x.dtype(), [&]<class T>() {
     static constexpr auto table = backward_table<T>(fn::Unary{});

@@ -7,14 +7,9 @@
 namespace heft {
 
 namespace cuda {
-namespace {
-Precision current_precision = Precision::tf32;
-}
 bool is_available() { return false; }
 int device_count() { return 0; }
 std::string why_unavailable() { return "built without CUDA; configure with -DHEFT_CUDA=ON"; }
-void set_precision(Precision precision) { current_precision = precision; }
-Precision precision() { return current_precision; }
 void synchronize() {}
 }  // namespace cuda
 

@@ -144,7 +144,7 @@ Setup prepare(const Recipe& recipe, DataSets data) {
   s.net = models::make(r.model, s.info.options);
   if (!r.init.empty()) load_weights(r.init, *s.net, {.new_head = r.init_head == "new"});
   if (!r.freeze.empty()) freeze_modules(*s.net, r.freeze);
-  if (r.device.is_cuda()) cuda::set_precision(r.precision == "f32" ? cuda::Precision::f32 : cuda::Precision::tf32);
+  if (r.device.is_cuda()) cuda::set_precision(cuda::precision_named(r.precision));
   s.net->to(r.device);
   const Reweight reweight = read_reweight(r.reweight);
   s.optimizer = make_optimizer(r, s.net->parameters(), make_reduction(reweight, s.data.train->classes()));

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "cuda/cuda.h"
 #include "layers/models.h"
 #include "train/read_number.h"
 #include "train/recipe_losses.h"
@@ -73,7 +74,6 @@ std::map<std::string, double> loss_options(const std::string& loss) {
 }
 
 std::vector<std::string> optimizer_names() { return {"sgd", "adam", "adamw", "absgd", "abadam"}; }
-std::vector<std::string> precision_names() { return {"tf32", "f32"}; }
 
 std::vector<std::string> augment_names() {
   return {"none", "crop-flip", "reflect-crop-flip", "crop-flip-cutout", "resized-crop-flip", "resized-crop-flip-jitter"};
@@ -135,7 +135,7 @@ Recipe resolved(Recipe r) {
   check(r.logit_norm >= 0 && r.logit_norm <= 2, kOp, "expected logit-norm in [0, 2]; got {}", r.logit_norm);
   check_one_of("sampling", r.sampling, {"shuffled", "balanced"});
   check_one_of("augment", r.augment, augment_names());
-  check_one_of("precision", r.precision, precision_names());
+  check_one_of("precision", r.precision, cuda::precision_names());
   check(r.mixup == 0 || (r.mixup >= 1e-3 && r.mixup <= 1e3), kOp, "expected mixup 0 or in [0.001, 1000]; got {}", r.mixup);
   // What goes by a sample's one label, which a mixed sample does not have.
   check(r.mixup == 0 || (r.class_weights == "none" && !meta && reweight.rule != "group_dro" && r.loss != "truncated_gce"), kOp,

@@ -81,7 +81,7 @@ struct Recipe {
   double mixup = 0;
   std::uint64_t seed = 0;  // of the initial weights, the order of the batches, the changes to images, and dropout
   Device device = Device::cpu();
-  // On a GPU: how f32 products are computed, "tf32" or "f32" (cuda/cuda.h), and whether steps are recorded and replayed
+  // On a GPU: how f32 products are computed, "tf32", "f32" or "bf16" (cuda/cuda.h), and whether steps are recorded and replayed
   // (train/recorded_step.h).
   std::string precision = "tf32";
   bool record_steps = true;
@@ -92,7 +92,6 @@ std::vector<std::string> loss_names();
 std::map<std::string, double> loss_options(const std::string& loss);
 std::vector<std::string> optimizer_names();
 std::vector<std::string> augment_names();
-std::vector<std::string> precision_names();
 std::vector<std::string> lr_schedule_names();
 std::vector<std::string> lambda_schedule_names();
 

@@ -186,7 +186,11 @@ template <class T>
 char backward_input(const ConvShape& s, Kernels kernels, const T* dy, const T* w, T* dx, T* work) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels == Kernels::tensor_cores) {
-      if (conv_wgmma_backward_input(s, device, dy, w, dx, work)) return 'w';
+      if (conv_wgmma_backward_input(s, device, dy, nullptr, dx)) {
+        conv_turn_weights(s, device, w, work);
+        conv_wgmma_backward_input(s, device, dy, work, dx);
+        return 'w';
+      }
       if (conv_direct_backward_input(s, device, dy, w, dx)) return 'd';
       if (conv_tile_backward_input(s, device, dy, w, dx)) return 't';
     }
@@ -198,7 +202,7 @@ ConvWeightPlan weight_plan(const ConvShape& s, Kernels kernels, char& letter) {
   ConvWeightPlan plan;
   if (std::is_same_v<T, float> && kernels == Kernels::tensor_cores) {
     if (letter = 'w', plan = conv_wgmma_weight_plan(s, device); plan.floats > 0) return plan;
-    if (letter = 't', plan = conv_tile_weight_plan(s, device); plan.floats > 0) return plan;
+    if (letter = 't', plan = conv_tile_weight_plan<float>(s, device); plan.floats > 0) return plan;
     if (letter = 'k', plan = conv_thin_weight_plan(s, device); plan.floats > 0) return plan;
   }
   letter = 'p';
@@ -209,7 +213,7 @@ void backward_weight(const ConvShape& s, const ConvWeightPlan& plan, char letter
                      T* work) {
   if constexpr (std::is_same_v<T, float>) {
     if (letter == 'w') return conv_wgmma_backward_weight(s, device, plan, dy, x, dw, db, work);
-    if (letter == 't') return conv_tile_backward_weight(s, device, plan, dy, x, dw, db, work);
+    if (letter == 't') return conv_tile_backward_weight<float>(s, device, plan, dy, x, dw, db, work);
     if (letter == 'k') return conv_thin_backward_weight(s, device, plan, dy, x, dw, db, work);
   }
   conv_plain_backward_weight<T>(s, device, plan, dy, x, dw, db, work);
@@ -297,6 +301,103 @@ void check(const ConvShape& s, Kernels kernels, bool with_bias, bool timed) {
   row(name, "input", letter, e, bound, us, flops, bytes);
 }
 
+// In bf16, beside the reference on the same rounded numbers: what is left is the rounding of what comes out, and of sums in f32
+// for the weight's gradient.
+std::vector<float> wide(const Buffer<bf16>& b) {
+  const std::vector<bf16> v = b.host();
+  return {v.begin(), v.end()};
+}
+double error(const Buffer<bf16>& out, const Buffer<double>& ref) {
+  Buffer<float> same(out.size);
+  const std::vector<float> v = wide(out);
+  HEFT_CUDA(cudaMemcpy(same.data, v.data(), v.size() * sizeof(float), cudaMemcpyHostToDevice));
+  return error(same, ref);
+}
+
+void check_bf16(const ConvShape& s, bool with_bias, bool timed) {
+  if (s.groups != 1 || s.c % 8 != 0 || s.o % 8 != 0) return;
+  char name[96];
+  std::snprintf(name, sizeof name, "bf16 %d>%d %dx%d s%d%d p%d%d d%d n%d %dx%d%s", s.c, s.o, s.kh, s.kw, s.stride_h, s.stride_w,
+                s.pad_h, s.pad_w, s.dilation_h, s.n, s.h, s.w, with_bias ? " b" : "");
+  const int sets = timed ? 4 : 1;
+  std::vector<std::unique_ptr<Buffer<bf16>>> x, y;
+  for (int k = 0; k < sets; ++k) {
+    x.push_back(std::make_unique<Buffer<bf16>>(s.input_size()));
+    y.push_back(std::make_unique<Buffer<bf16>>(s.output_size()));
+    x[k]->fill(10 + k);
+  }
+  Buffer<float> w(s.weight_size()), b(s.o), dw(s.weight_size()), again(s.weight_size()), db(s.o);
+  Buffer<bf16> rounded(s.weight_size()), turned(s.weight_size());
+  Buffer<double> rx(s.input_size()), ry(s.output_size()), rw(s.weight_size()), rb(s.o);
+  w.fill(2, 0.1), b.fill(3);
+  conv_round_weights(s, device, w.data, rounded.data);
+  const std::vector<float> wide_w = wide(rounded);
+  HEFT_CUDA(cudaMemcpy(w.data, wide_w.data(), wide_w.size() * sizeof(float), cudaMemcpyHostToDevice));
+  const auto copy_of = [](const Buffer<bf16>& from) {
+    auto to = std::make_unique<Buffer<float>>(from.size);
+    const std::vector<float> v = wide(from);
+    HEFT_CUDA(cudaMemcpy(to->data, v.data(), v.size() * sizeof(float), cudaMemcpyHostToDevice));
+    return to;
+  };
+  const auto x_wide = copy_of(*x[0]);
+  const float* bias = with_bias ? b.data : nullptr;
+  const double flops = 2.0 * static_cast<double>(s.output_size()) * s.taps() * s.c;
+  const double bytes = 2.0 * static_cast<double>(s.input_size() + s.output_size() + s.weight_size());
+  const auto finish = [] {
+    HEFT_CUDA(cudaGetLastError());
+    HEFT_CUDA(cudaStreamSynchronize(stream));
+  };
+
+  reference_forward<float><<<blocks(s.output_size()), 256, 0, stream>>>(s, x_wide->data, w.data, bias, ry.data);
+  y[0]->poison();
+  const auto forward_once = [&](int k) {
+    conv_round_weights(s, device, w.data, rounded.data);
+    if (conv_wgmma_forward(s, device, x[k]->data, rounded.data, bias, y[k]->data)) return 'w';
+    return conv_tile_forward(s, device, x[k]->data, rounded.data, bias, y[k]->data) ? 't' : '-';
+  };
+  char letter = forward_once(0);
+  finish();
+  row(name, "forward", letter, error(*y[0], ry), 3e-3, timed ? time(forward_once, sets) : 0, flops, bytes);
+
+  for (int k = 0; k < sets; ++k) y[k]->fill(20 + k);
+  const auto y_wide = copy_of(*y[0]);
+  const ConvWeightPlan plan = conv_tile_weight_plan<bf16>(s, device);
+  Buffer<float> workspace(plan.floats);
+  dw.poison(), db.poison(), workspace.poison(), again.poison();
+  if (plan.floats > 0) {
+    reference_backward_weight<float>
+        <<<static_cast<unsigned>(s.weight_size() + s.o), 256, 0, stream>>>(s, y_wide->data, x_wide->data, rw.data, rb.data);
+    float* dbias = with_bias ? db.data : nullptr;
+    const auto weight_once = [&](int k) {
+      conv_tile_backward_weight<bf16>(s, device, plan, y[k]->data, x[k]->data, dw.data, dbias, workspace.data);
+    };
+    weight_once(0);
+    conv_tile_backward_weight<bf16>(s, device, plan, y[0]->data, x[0]->data, again.data, nullptr, workspace.data);
+    finish();
+    if (std::memcmp(dw.host().data(), again.host().data(), static_cast<std::size_t>(dw.size) * sizeof(float)) != 0) {
+      std::printf("the weight's gradient differs from run to run\n");
+      ++failures;
+    }
+    if (const double bias_error = error(db, rb); with_bias && !(bias_error < 1e-5)) {
+      std::printf("the bias' gradient is off by %.2e\n", bias_error);
+      ++failures;
+    }
+    const double e = error(dw, rw);
+    row(name, "weight", 't', e, 1e-5, timed ? time(weight_once, sets) : 0, flops, bytes);
+  }
+
+  reference_backward_input<float><<<blocks(s.input_size()), 256, 0, stream>>>(s, y_wide->data, w.data, rx.data);
+  x[0]->poison();
+  const auto input_once = [&](int k) {
+    conv_turn_weights(s, device, w.data, turned.data);
+    if (conv_wgmma_backward_input(s, device, y[k]->data, turned.data, x[k]->data)) return 'w';
+    return conv_tile_backward_input(s, device, y[k]->data, turned.data, x[k]->data) ? 't' : '-';
+  };
+  letter = input_once(0);
+  finish();
+  row(name, "input", letter, error(*x[0], rx), 3e-3, timed ? time(input_once, sets) : 0, flops, bytes);
+}
+
 ConvShape shape(int n, int c, int o, int h, int w, int kh, int kw, int sh, int sw, int ph, int pw, int dh = 1, int dw = 1,
                 int groups = 1) {
   ConvShape s{n, c, h, w, o, kh, kw, 0, 0, sh, sw, ph, pw, dh, dw, groups};
@@ -336,6 +437,7 @@ int main(int argc, char**) {
                            shape(133, 64, 128, 6, 7, 3, 3, 1, 1, 1, 1), shape(61, 64, 40, 16, 15, 2, 4, 1, 1, 1, 0, 1, 2),
                            shape(131, 32, 24, 15, 14, 3, 3, 1, 1, 1, 1), shape(129, 64, 120, 15, 7, 3, 3, 1, 1, 1, 1)};
   for (const ConvShape& s : odd) check<float>(s, Kernels::tensor_cores, true, false);
+  for (const ConvShape& s : odd) check_bf16(s, true, false);
   for (const ConvShape& s : odd) check<float>(s, Kernels::plain, true, false);
   for (const ConvShape& s : odd) check<double>(s, Kernels::plain, true, false);
   if (argc > 1) {
@@ -346,6 +448,7 @@ int main(int argc, char**) {
     total = 0;
     for (const ConvShape& s : shapes) check<float>(s, Kernels::tensor_cores, bias, true);
     std::printf("-- %s: %.1f us in all\n", name, total);
+    for (const ConvShape& s : shapes) check_bf16(s, bias, true);
   };
   group("ResNet-20",
         {square(3, 16, 32, 3, 1, 1), square(16, 16, 32, 3, 1, 1), square(16, 32, 32, 3, 2, 1), square(32, 32, 16, 3, 1, 1),

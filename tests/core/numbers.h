@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -15,12 +16,30 @@ inline Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType
   return random_normal(shape, 0, 1, dtype, Device::cpu(), RandomKey{seed});
 }
 
+// The nearest number with 8 significant bits, to even between two.
+inline float round_to_bf16(float v) {
+  auto bits = std::bit_cast<std::uint32_t>(v);
+  bits += 0x7fff + (bits >> 16 & 1);
+  return std::bit_cast<float>(bits & 0xffff0000u);
+}
+
 inline double inner_product(const Tensor& a, const Tensor& b) {
   REQUIRE(a.shape() == b.shape());
   const std::vector<double> x = a.to_vector<double>(), y = b.to_vector<double>();
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
   return sum;
+}
+
+// ||got - want|| / ||want||, of tensors on any device.
+inline double relative_error(const Tensor& got, const Tensor& want) {
+  REQUIRE(got.shape() == want.shape());
+  const std::vector<double> g = got.to_vector<double>(), w = want.to_vector<double>();
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < g.size(); ++i)
+    if (g[i] != w[i] && !(std::isnan(g[i]) && std::isnan(w[i]))) difference += (g[i] - w[i]) * (g[i] - w[i]);
+  for (const double v : w) norm += std::isnan(v) ? 0 : v * v;
+  return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
 // Same shape, and |got - want| <= tolerance * max(1, |want|) everywhere; a NaN equals a NaN. Names the first element that is

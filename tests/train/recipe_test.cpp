@@ -386,7 +386,7 @@ TEST_CASE("prepare: augmentations and mixup train from a recipe", "[train][recip
   const auto refused = [](const Recipe& recipe) { return message_of<ValueError>([&] { train::resolved(recipe); }); };
   CHECK(contains(refused({.augment = "crop"}), "expected augment to be one of none, crop-flip, "));
   CHECK(contains(refused({.augment = "crop"}), "got 'crop'"));
-  CHECK(contains(refused({.precision = "bf16"}), "expected precision to be one of tf32, f32; got 'bf16'"));
+  CHECK(contains(refused({.precision = "fp16"}), "expected precision to be one of tf32, f32, bf16; got 'fp16'"));
   for (const double alpha : {-0.2, 1e-4, 1e4, std::nan("")})
     CHECK(contains(refused({.mixup = alpha}), "expected mixup 0 or in [0.001, 1000]; got"));
   CHECK(contains(refused({.class_weights = "balanced", .mixup = 1}), "mixup 1 with class-weights balanced"));
