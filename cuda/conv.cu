@@ -82,6 +82,49 @@ bool wgmma_backward_input(const ConvShape& s, const Tensor& dy, const Tensor& we
   return conv_wgmma_backward_input(s, device, p, values<float>(turned), px);
 }
 
+// T: what dy and x hold. The gradients are in f32 where that is bf16.
+template <class T>
+using WeightKernel = void (*)(const ConvShape&, const ConvDevice&, const ConvWeightPlan&, const T*, const T*, Compute<T>*,
+                              Compute<T>*, Compute<T>*);
+
+// Those of the weight's gradient; false, and nothing done, where no kernel takes the shape.
+struct WeightWork {
+  ConvShape s;
+  ConvDevice device;
+  const Tensor &dy, &x;
+  WeightGradients result;  // a bias where it is wanted
+
+  template <class T>
+  bool run(const ConvWeightPlan& plan, const Tensor& out, const Tensor& in, WeightKernel<T> kernel) {
+    if (plan.floats == 0) return false;
+    using G = Compute<T>;
+    Tensor workspace = Tensor::empty(Shape{plan.floats}, dy.dtype(), Device::cuda());
+    kernel(s, device, plan, values<T>(out), values<T>(in), values<G>(result.weight),
+           result.bias.defined() ? values<G>(result.bias) : nullptr, values<G>(workspace));
+    return true;
+  }
+  bool some() const { return dy.numel() > 0 && result.weight.numel() > 0; }
+
+  bool run_in_bf16() {
+    if (!multiplies_bf16(s, dy) || !some()) return false;
+    const Tensor out = as_bf16(dy), in = as_bf16(x);
+    const bool bias = result.bias.defined();
+    return run<bf16>(bias ? ConvWeightPlan{} : conv_wgmma_weight_bf16_plan(s, device), out, in, conv_wgmma_backward_weight) ||
+           run<bf16>(conv_tile_weight_plan<bf16>(s, device), out, in, conv_tile_backward_weight<bf16>);
+  }
+  bool run_in_tf32() {
+    if (!on_tensor_cores(dy) || !some()) return false;
+    const Tensor out = as_channels_last(dy), in = as_channels_last(x);
+    return run<float>(conv_wgmma_weight_plan(s, device), out, in, conv_wgmma_backward_weight) ||
+           run<float>(conv_tile_weight_plan<float>(s, device), out, in, conv_tile_backward_weight<float>) ||
+           run<float>(conv_thin_weight_plan(s, device), out, in, conv_thin_backward_weight);
+  }
+  template <class T>
+  void run_exactly() {
+    run<T>(conv_plain_weight_plan(s, device), as_channels_last(dy), as_channels_last(x), conv_plain_backward_weight<T>);
+  }
+};
+
 // f(T()) for the dtype's T.
 template <class F>
 void with_float_type(DType dtype, const F& f) {
@@ -142,40 +185,20 @@ Tensor CudaBackend::conv2d_backward_input(const Tensor& dy, const Tensor& weight
 
 WeightGradients CudaBackend::conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Tensor& weight, bool want_bias,
                                                     const Conv2dGeometry& geometry) {
-  const ConvShape s = conv_shape(x.shape(), weight.shape(), geometry);
-  const ConvDevice device = conv_device();
-  Tensor dw = empty_channels_last(weight.shape(), weight.dtype());
-  Tensor db = want_bias ? Tensor::empty(Shape{s.o}, weight.dtype(), Device::cuda()) : Tensor();
-  const bool some = dy.numel() > 0 && dw.numel() > 0;
-  // T: what dy and x hold. The gradients are of the weight's dtype.
-  const auto run = [&]<class T>(const Tensor& out, const Tensor& in, const ConvWeightPlan& plan, T, auto* backward) {
-    using G = Compute<T>;
-    Tensor workspace = Tensor::empty(Shape{plan.floats}, dy.dtype(), Device::cuda());
-    backward(s, device, plan, values<T>(out), values<T>(in), values<G>(dw), want_bias ? values<G>(db) : nullptr,
-             values<G>(workspace));
-  };
-  const auto run_as_dtype = [&] {
-    const Tensor out = as_channels_last(dy), in = as_channels_last(x);
-    with_float_type(dy.dtype(), [&]<class T>(T type) {
-      if constexpr (std::is_same_v<T, float>)
-        if (on_tensor_cores(dy) && some) {
-          if (const ConvWeightPlan plan = conv_wgmma_weight_plan(s, device); plan.floats > 0)
-            return run(out, in, plan, type, conv_wgmma_backward_weight);
-          if (const ConvWeightPlan plan = conv_tile_weight_plan<float>(s, device); plan.floats > 0)
-            return run(out, in, plan, type, conv_tile_backward_weight<float>);
-          if (const ConvWeightPlan plan = conv_thin_weight_plan(s, device); plan.floats > 0)
-            return run(out, in, plan, type, conv_thin_backward_weight);
-        }
-      run(out, in, conv_plain_weight_plan(s, device), type, conv_plain_backward_weight<T>);
-    });
-  };
-  if (const ConvWeightPlan plan = multiplies_bf16(s, dy) && some ? conv_tile_weight_plan<bf16>(s, device) : ConvWeightPlan{};
-      plan.floats > 0)
-    run(as_bf16(dy), as_bf16(x), plan, bf16(), conv_tile_backward_weight<bf16>);
-  else if (s.o > 0) run_as_dtype();
+  WeightWork work{conv_shape(x.shape(), weight.shape(), geometry),
+                  conv_device(),
+                  dy,
+                  x,
+                  {empty_channels_last(weight.shape(), weight.dtype()), {}}};
+  if (want_bias) work.result.bias = Tensor::empty(Shape{weight.size(0)}, weight.dtype(), Device::cuda());
+  if (weight.size(0) > 0 && !work.run_in_bf16()) {
+    if (dy.dtype() == DType::f64) work.run_exactly<double>();
+    else if (!work.run_in_tf32()) work.run_exactly<float>();
+  }
   launched("conv2d_backward_weight");
+  Tensor& dw = work.result.weight;
   if (!(weight.layout() == dw.layout())) dw = to_layout(dw, weight.layout());
-  return {dw, db};
+  return work.result;
 }
 
 Tensor CudaBackend::conv2d_prepare_weight(const Tensor& weight, const Tensor&, const Conv2dGeometry&) {

@@ -81,6 +81,10 @@ void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, con
 ConvWeightPlan conv_wgmma_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                 const float* x, float* dweight, float* dbias, float* workspace);
+// In bf16 without a bias' gradient: `dbias` is null.
+ConvWeightPlan conv_wgmma_weight_bf16_plan(const ConvShape& s, const ConvDevice& device);
+void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const bf16* dy,
+                                const bf16* x, float* dweight, float* dbias, float* workspace);
 ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& device);
 void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);

@@ -126,6 +126,13 @@ template <class T>
 __device__ inline void wgmma(float (&d)[64], std::uint64_t a, std::uint64_t b) {
   HEFT_WGMMA("128", HEFT_NAMES_64, "%64", "%65", HEFT_SUMS_16(0), HEFT_SUMS_16(16), HEFT_SUMS_16(32), HEFT_SUMS_16(48));
 }
+// bf16 with the reduction down rows of 64 channels, a 16 x 64 and b 16 x 64: of the descriptors the distance is that from 8
+// rows to the next 8.
+__device__ inline void wgmma_down(float (&d)[32], std::uint64_t a, std::uint64_t b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" HEFT_NAMES_32 "}, %32, %33, 1, 1, 1, 1, 1;"
+               : HEFT_SUMS_16(0), HEFT_SUMS_16(16)
+               : "l"(a), "l"(b));
+}
 #undef HEFT_WGMMA
 #undef HEFT_NAMES_64
 #undef HEFT_NAMES_32

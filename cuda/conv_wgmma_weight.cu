@@ -3,8 +3,7 @@
 // way to shared memory, once for all taps; x comes as it is, halo included, and is read from shared memory as the operand in
 // registers, where a tap is another address. Each of three warpgroups has one column of taps, and a row of x that it has read
 // meets the three rows of dy that it belongs to.
-#include "cuda/conv_sum.cuh"
-#include "cuda/conv_wgmma_plan.h"
+#include "cuda/conv_wgmma_weight.cuh"
 
 #ifdef HEFT_HOPPER
 #include "cuda/conv_wgmma.cuh"
@@ -15,34 +14,10 @@ namespace heft::cuda {
 #ifdef HEFT_HOPPER
 namespace {
 
-constexpr int kStages = 4, kPatch = 8, kTile = kPatch + 2;  // a patch of dy and the x that it meets, pixels on a side
-constexpr int kIn = 64, kOut = 64;                          // channels of a block
+constexpr int kStages = 4;
 constexpr int kBoxBytes = kTile * kTile * 128, kBoxPitch = (kBoxBytes + 1023) / 1024 * 1024;  // of 32 channels of x
 constexpr int kHalfBytes = kOut * 128, kStageBytes = 2 * kBoxPitch + 2 * kHalfBytes;          // 4 of 8 rows of a patch of dy
 constexpr int kShared = 1024 + kStages * (kStageBytes + 16) + kOut * 4;
-
-struct WgmmaWeightPlan {
-  const float* dy;
-  float *partials, *bias;  // bias: null, or the partial sums of the bias' gradient
-  std::int64_t partial_size;
-  int in_c, out_c, out_h, out_w, pad_h, pad_w;
-  int patches_h, patches_w, patches, splits, in_tiles;
-};
-
-// The share of a block of the patches, and where one of them lies.
-struct PatchRange {
-  int first, last;
-  __device__ PatchRange(const WgmmaWeightPlan& p, int split)
-      : first(static_cast<int>(std::int64_t{p.patches} * split / p.splits)),
-        last(static_cast<int>(std::int64_t{p.patches} * (split + 1) / p.splits)) {}
-};
-struct PatchPlace {
-  int n, i, j;
-  __device__ PatchPlace(const WgmmaWeightPlan& p, int patch) {
-    const int row = patch / p.patches_w;
-    n = row / p.patches_h, i = row % p.patches_h * kPatch, j = patch % p.patches_w * kPatch;
-  }
-};
 
 // The last warpgroup fetches. Of k, the place in a product's reduction over 8 pixels, 0 ... 3 are the even columns of a row and
 // 4 ... 7 the odd ones, so that no two lanes that read x at a time meet in a bank.
@@ -166,21 +141,10 @@ __global__ void __launch_bounds__(512, 1)
   }
 }
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 ConvWeightPlan conv_wgmma_weight_plan(const ConvShape& s, const ConvDevice& device) {
-  const bool taken = on_hopper() && s.groups == 1 && s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 &&
-                     s.dilation_h == 1 && s.dilation_w == 1 && s.c % 32 == 0 && s.c >= 64 && s.o >= 48;
-  const int tiles = ceil_div(s.c, kIn) * ceil_div(s.o, kOut);
-  const std::int64_t patches = std::int64_t{s.n} * ceil_div(s.oh, kPatch) * ceil_div(s.ow, kPatch);
-  // Little enough of the patches outside the images, and enough of them for each block.
-  if (!taken || 2 * std::int64_t{s.n} * s.oh * s.ow < patches * kPatch * kPatch || patches > 1 << 30 || tiles >= 65536 ||
-      patches * tiles < 3 * device.multiprocessors)
-    return {};
-  const int splits = std::max(1, device.multiprocessors / tiles);
-  return {splits * (s.weight_size() + s.o), splits};
+  return s.c % 32 == 0 && s.c >= 64 && s.o >= 48 ? plan_patches(s, device) : ConvWeightPlan{};
 }
 
 void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
@@ -190,16 +154,11 @@ void conv_wgmma_backward_weight(const ConvShape& s, const ConvDevice& device, co
     return true;
   }();
   static_cast<void>(raised);
-  WgmmaWeightPlan p{};
-  const bool partial = plan.splits > 1;
-  p.dy = dy, p.partials = partial ? workspace : dweight, p.partial_size = s.weight_size() + (dbias ? s.o : 0);
-  if (dbias) p.bias = partial ? workspace + s.weight_size() : dbias;
-  p.in_c = s.c, p.out_c = s.o, p.out_h = s.oh, p.out_w = s.ow, p.pad_h = s.pad_h, p.pad_w = s.pad_w;
-  p.patches_h = ceil_div(s.oh, kPatch), p.patches_w = ceil_div(s.ow, kPatch), p.patches = s.n * p.patches_h * p.patches_w;
-  p.splits = plan.splits, p.in_tiles = ceil_div(s.c, kIn);
-  const dim3 grid(static_cast<unsigned>(p.splits), static_cast<unsigned>(p.in_tiles * ceil_div(s.o, kOut)));
-  conv_wgmma_weight_kernel<<<grid, 512, kShared, device.stream>>>(image_map(x, true, s.n, s.h, s.w, s.c, 1, kTile, kTile), p);
-  if (partial) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
+  WgmmaWeightPlan p = describe_patches(s, plan, dweight, dbias, workspace);
+  p.dy = dy;
+  conv_wgmma_weight_kernel<<<patch_grid(s, plan), 512, kShared, device.stream>>>(
+      image_map(x, true, s.n, s.h, s.w, s.c, 1, kTile, kTile), p);
+  if (plan.splits > 1) conv_sum<float>(device.stream, workspace, plan.splits, s.weight_size(), dbias ? s.o : 0, dweight, dbias);
 }
 #else
 ConvWeightPlan conv_wgmma_weight_plan(const ConvShape&, const ConvDevice&) { return {}; }

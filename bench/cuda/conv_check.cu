@@ -361,12 +361,23 @@ void check_bf16(const ConvShape& s, bool with_bias, bool timed) {
 
   for (int k = 0; k < sets; ++k) y[k]->fill(20 + k);
   const auto y_wide = copy_of(*y[0]);
+  reference_backward_weight<float>
+      <<<static_cast<unsigned>(s.weight_size() + s.o), 256, 0, stream>>>(s, y_wide->data, x_wide->data, rw.data, rb.data);
+  if (const ConvWeightPlan plan = conv_wgmma_weight_bf16_plan(s, device); plan.floats > 0) {
+    Buffer<float> workspace(plan.floats);
+    dw.poison(), workspace.poison();
+    const auto weight_once = [&](int k) {
+      conv_wgmma_backward_weight(s, device, plan, y[k]->data, x[k]->data, dw.data, nullptr, workspace.data);
+    };
+    weight_once(0);
+    finish();
+    const double e = error(dw, rw);
+    row(name, "weight", 'w', e, 1e-5, timed ? time(weight_once, sets) : 0, flops, bytes);
+  }
   const ConvWeightPlan plan = conv_tile_weight_plan<bf16>(s, device);
   Buffer<float> workspace(plan.floats);
   dw.poison(), db.poison(), workspace.poison(), again.poison();
   if (plan.floats > 0) {
-    reference_backward_weight<float>
-        <<<static_cast<unsigned>(s.weight_size() + s.o), 256, 0, stream>>>(s, y_wide->data, x_wide->data, rw.data, rb.data);
     float* dbias = with_bias ? db.data : nullptr;
     const auto weight_once = [&](int k) {
       conv_tile_backward_weight<bf16>(s, device, plan, y[k]->data, x[k]->data, dw.data, dbias, workspace.data);
