@@ -17,7 +17,9 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "bench/limit/floor.h"
 #include "bench/limit/limit.h"
+#include "core/check.h"
 #include "heft.h"
 #ifdef HEFT_ONEDNN
 #include <dnnl.h>
@@ -28,7 +30,7 @@ namespace {
 using namespace heft;
 
 struct Options {
-  std::string model, kind, device = "cpu", optimizer = "absgd", graph = "on", precision = "tf32";
+  std::string model = {}, kind = {}, device = "cpu", optimizer = "absgd", graph = "on", precision = "tf32";
   std::int64_t batch = 0;
   int warmup = 20;
   bool bare = false;
@@ -178,6 +180,44 @@ int serve(const Options& options) {
   return 0;
 }
 
+struct FloorOptions {
+  std::vector<std::string> models = {"lenet5", "resnet20", "resnet32", "vgg_small"}, precisions = {"tf32"};
+  std::vector<std::int64_t> batches = {128, 1024};
+  bench::Rates rates;  // a rate of 0 is measured
+  bool times = false;
+};
+
+// In TFLOP/s, GB/s and microseconds, as they are given and printed.
+bench::Rates rates_of(const FloorOptions& options) {
+  const bench::Rates& given = options.rates;
+  if (given.tf32 > 0 && given.bf16 > 0 && given.copy > 0)
+    return {given.tf32 * 1e12, given.bf16 * 1e12, given.copy * 1e9, given.launch * 1e-6};
+#ifdef HEFT_BENCH_CUDA
+  if (cuda::is_available()) return bench::measure_rates();
+#endif
+  fail<DeviceError>("floor", "expected a GPU, or its rates by --tf32, --bf16 and --copy; {}", cuda::why_unavailable());
+}
+
+int show_floor(const FloorOptions& options) {
+  const bench::Rates rates = rates_of(options);
+  std::vector<bench::FloorRequest> requests;
+  for (const std::string& model : options.models)
+    for (const std::int64_t batch : options.batches)
+      requests.push_back({model, batch, bench::step_work(*make_network({.model = model}), image_of(model), batch)});
+  const auto step_time = [&](const bench::FloorRequest& request, const std::string& precision) -> std::optional<double> {
+    if (!options.times) return {};
+    cuda::set_precision(cuda::precision_named(precision));
+    Options step{.model = request.model, .kind = "train", .device = "cuda", .precision = precision, .batch = request.batch};
+    HeftJob job(step);
+    std::vector<double> times;
+    for (int round = 0; round < 5; ++round) times.push_back(job.timed(request.batch > 512 ? 20 : 100));
+    std::nth_element(times.begin(), times.begin() + 2, times.end());
+    return times[2];
+  };
+  std::cout << bench::floor_table(rates, requests, options.precisions, step_time);
+  return 0;
+}
+
 // One "name: value" a line, what a table of results says of the program that it measured.
 int info(bool measure) {
   std::cout << "heft: " << version() << '\n';
@@ -245,10 +285,24 @@ int main(int argc, char** argv) {
   CLI::App* describing = app.add_subcommand("info", "Versions of heft, its compiler and libraries, and the CPU's threads");
   bool measure = false;
   describing->add_flag("--measure", measure, "Also how fast this CPU multiplies large matrices");
+  FloorOptions wanted;
+  CLI::App* flooring =
+      app.add_subcommand("floor", "The least time of a training step that a GPU's arithmetic and memory allow");
+  flooring->add_option("--models", wanted.models, "Networks")->capture_default_str();
+  flooring->add_option("--batch", wanted.batches, "Images of a step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  flooring->add_option("--precision", wanted.precisions, "tf32, bf16 or both")
+      ->check(CLI::IsMember({"tf32", "bf16"}))
+      ->capture_default_str();
+  flooring->add_flag("--times", wanted.times, "Beside heft's own step, with ABSGD");
+  flooring->add_option("--tf32", wanted.rates.tf32, "TFLOP/s of the device [measured]");
+  flooring->add_option("--bf16", wanted.rates.bf16, "TFLOP/s of the device [measured]");
+  flooring->add_option("--copy", wanted.rates.copy, "GB/s of the device, read and written [measured]");
+  flooring->add_option("--launch", wanted.rates.launch, "Microseconds from kernel to kernel [measured]");
   try {
     app.parse(argc, argv);
     if (options.bare && options.device != "cpu")
       throw CLI::ValidationError("--bare", "expected --device cpu; got " + options.device);
+    if (flooring->parsed()) return show_floor(wanted);
     return describing->parsed() ? info(measure) : serve(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;

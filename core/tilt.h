@@ -1,10 +1,14 @@
 // The arithmetic of the exponential weights (optim/exponential_weights.h says what it means), for one batch or one part of it,
 // once for every device. `Team` is who computes: one thread, or the threads of a block that share the loops and hold equal
 // copies of everything else. A team has
-//   each(n, f)            calls f(i) for i in [0, n), and waits until all are done
+//   each(n, f)            calls f(i) for i in [0, n)
+//   any(n, f)             whether f(i) is true for one of them
 //   sums<K>(n, f, out)    out[k] = sum over i of the k-th entry that f(i, entries) writes
-//   max(n, f)             of f(i); minus infinity for n = 0
+//   maxima<K>(n, f, out)  the largest instead of the sum; minus infinity for n = 0
 //   median(n, values)     the lower middle one of those above minus infinity, 0 where there is none
+//   once(f)               one of the threads calls f
+// An i is the same thread's in every loop, and f(i) touches the i-th entries of arrays alone: so the loops need not wait for
+// each other. What is HEFT_RARE stays out of the way of what every step does.
 #pragma once
 
 #include <cmath>
@@ -87,15 +91,19 @@ struct Solution {
 };
 
 // On a GPU functions of their own: inlined everywhere, they are more code than its caches hold, and fetching it is what such a
-// small kernel then waits for.
+// small kernel then waits for. Those that are HEFT_RARE take all they need by value: what is passed by reference would have to
+// lie in memory from the start.
 #if defined(__CUDACC__)
 #define HEFT_CALL __noinline__ inline
+#define HEFT_RARE __noinline__
 #else
 #define HEFT_CALL inline
+#define HEFT_RARE
 #endif
 HEFT_HD HEFT_CALL double exp_of(double x) { return std::exp(x); }
-HEFT_HD HEFT_CALL double log_of(double x) { return std::log(x); }
+HEFT_HD HEFT_CALL double log_of(double x) { return x == 1 ? 0 : std::log(x); }
 HEFT_HD HEFT_CALL double log1p_of(double x) { return std::log1p(x); }
+HEFT_HD HEFT_CALL double expm1_of(double x) { return std::expm1(x); }
 HEFT_HD HEFT_CALL double quotient(double a, double b) { return a / b; }
 #undef HEFT_CALL
 
@@ -120,7 +128,16 @@ HEFT_HD inline LogMeanExp merge(const LogMeanExp& a, std::int64_t n, const LogMe
 
 // The mean of n and m numbers from those of either.
 HEFT_HD inline double mean_of_two(double a, double n, double b, double m) {
+  if (n == 0) return b;
   return n + m > 0 ? a + (b - a) * quotient(m, n + m) : 0;
+}
+
+template <class Team, class F>
+HEFT_HD double largest(const Team& team, std::int64_t n, F f) {
+  double top[1];
+  team.template maxima<1>(
+      n, [=](std::int64_t i, double(&out)[1]) { out[0] = f(i); }, top);
+  return top[0];
 }
 
 // `max` is the largest z.
@@ -135,7 +152,7 @@ HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* 
 
 template <class Team>
 HEFT_HD LogMeanExp log_mean_exp(const Team& team, std::int64_t n, const double* z) {
-  return log_mean_exp(team, n, z, team.max(n, [=](std::int64_t i) { return z[i]; }));
+  return log_mean_exp(team, n, z, largest(team, n, [=](std::int64_t i) { return z[i]; }));
 }
 
 // z_i + log q_i
@@ -158,7 +175,8 @@ template <class Team>
 HEFT_HD Moments moments(const Team& team, const Batch& batch, double lambda) {
   // Differences of losses first: a common offset of 1e30 is none.
   const double sign = lambda > 0 ? 1 : -1, size = std::abs(lambda);
-  const double top = team.max(batch.n, [=](std::int64_t i) { return batch.q(i) > 0 ? sign * batch.losses[i] : -kInfinity; });
+  const double top =
+      largest(team, batch.n, [=](std::int64_t i) { return batch.q(i) > 0 ? sign * batch.losses[i] : -kInfinity; });
   double all[4];
   team.template sums<4>(
       batch.n,
@@ -172,21 +190,21 @@ HEFT_HD Moments moments(const Team& team, const Batch& batch, double lambda) {
 }
 
 template <class Team>
-HEFT_HD double effective_share_at(const Team& team, const Batch& batch, double lambda) {
+HEFT_HD HEFT_RARE double effective_share_at(Team team, Batch batch, double lambda) {
   const Moments m = moments(team, batch, lambda);
   return m.first / m.mass * (m.first / m.second);
 }
 
 template <class Team>
-HEFT_HD double kl_at(const Team& team, const Batch& batch, double lambda) {
+HEFT_HD HEFT_RARE double kl_at(Team team, Batch batch, double lambda) {
   const Moments m = moments(team, batch, lambda);
   return larger(0.0, m.log_moment / m.first - log_of(m.first / m.mass));
 }
 
 // The lambda of this sign whose weights have the wanted concentration, by bisection: see LambdaSolution.
 template <class Team>
-HEFT_HD Solution solve(const Team& team, const Batch& batch, Target what, double wanted, double sign, double smallest,
-                       double largest) {
+HEFT_HD HEFT_RARE Solution solve(Team team, Batch batch, Target what, double wanted, double sign, double smallest,
+                                 double largest) {
   constexpr int kSteps = 60;  // halvings of log |lambda| over nine decades: to the last bits of a double
   const bool share = what == Target::effective_share;
   const double target = share ? -wanted : wanted;
@@ -225,7 +243,7 @@ HEFT_HD inline void change_lambda(const Options& o, Average& a, double lambda) {
 
 HEFT_HD inline double gamma_of(const Options& o, std::int64_t n, std::int64_t batch_size) {
   if (o.start == Start::official || n == batch_size) return o.gamma;
-  return -std::expm1(static_cast<double>(n) / static_cast<double>(batch_size) * log1p_of(-o.gamma));
+  return -expm1_of(quotient(static_cast<double>(n), static_cast<double>(batch_size)) * log1p_of(-o.gamma));
 }
 
 // What a part of a batch adds to the pool besides its z: the means of q, of what q was, and of q loss over that of q.
@@ -269,11 +287,31 @@ HEFT_HD void change_prior(const Team& team, Average& next, const Batch& batch, P
   if (pool.prior > 0 && pool.prior_before > 0) next.mean_prior *= pool.prior / pool.prior_before;
 }
 
+// Whether the mean of exp(z) lies below exp(level).
+template <class Team>
+HEFT_HD HEFT_RARE bool mean_is_below(Team team, std::int64_t n, const double* z, double highest, double level) {
+  const LogMeanExp b = log_mean_exp(team, n, z, highest);
+  return b.max + b.offset < level;
+}
+
+// Bounds z; returns how many of it were above.
+template <class Team>
+HEFT_HD HEFT_RARE std::int64_t clip(Team team, std::int64_t n, double* z, double bound) {
+  double touched[1];
+  team.template sums<1>(
+      n, [=](std::int64_t i, double(&out)[1]) { out[0] = z[i] > bound ? 1 : 0; }, touched);
+  team.each(n, [=](std::int64_t i) { z[i] = smaller(z[i], bound); });
+  return static_cast<std::int64_t>(touched[0]);
+}
+
 // Applies the clip to z and notes how many it touched, and whether all of z is out of the average's reach. Returns the largest
 // z.
 template <class Team>
 HEFT_HD double bound(const Team& team, const Options& o, std::int64_t n, double* z, const Average& average, Pool& pool) {
-  const double highest = team.max(n, [=](std::int64_t i) { return z[i]; });
+  double ends[2];
+  team.template maxima<2>(
+      n, [=](std::int64_t i, double(&out)[2]) { out[0] = z[i], out[1] = -z[i]; }, ends);
+  const double highest = ends[0], lowest = -ends[1];
   if (std::isinf(o.clip)) {
     pool.far = false;
     return highest;
@@ -282,35 +320,27 @@ HEFT_HD double bound(const Team& team, const Options& o, std::int64_t n, double*
   double middle = 0;
   if (o.gamma < 1 && average.log_u > -kInfinity) {
     middle = level(o, average);
-    const double lowest = -team.max(n, [=](std::int64_t i) { return -z[i]; });
     bool far = highest < middle - reach || lowest > middle + reach;
-    if (!far && lowest < middle - reach) {  // else the mean of exp(z) cannot be that low
-      const LogMeanExp b = log_mean_exp(team, n, z, highest);
-      far = b.max + b.offset < middle - reach;
-    }
+    if (!far && lowest < middle - reach)  // else the mean of exp(z) cannot be that low
+      far = mean_is_below(team, n, z, highest, middle - reach);
     pool.far = pool.far && far;
   } else {
     middle = team.median(n, z);
     pool.far = false;
   }
   if (highest <= middle + reach) return highest;
-  double touched[1];
-  team.template sums<1>(
-      n, [=](std::int64_t i, double(&out)[1]) { out[0] = z[i] > middle + reach ? 1 : 0; }, touched);
-  pool.clipped += static_cast<std::int64_t>(touched[0]);
-  team.each(n, [=](std::int64_t i) { z[i] = smaller(z[i], middle + reach); });
+  pool.clipped += clip(team, n, z, middle + reach);
   return middle + reach;
 }
 
 // Where lambda leaves the batch to fewer samples than min_share, the shares of the next lambda that does not.
 template <class Team>
-HEFT_HD void spread(const Team& team, const Options& o, const Batch& batch, double lambda, double* weights, double* scratch) {
-  if (o.min_share == 0) return;
+HEFT_HD HEFT_RARE void spread(Team team, double min_share, Batch batch, double lambda, double* weights, double* scratch) {
   double total[1];
   team.template sums<1>(
       batch.n, [=](std::int64_t i, double(&out)[1]) { out[0] = weights[i]; }, total);
-  if (!(total[0] > 0) || effective_share_at(team, batch, lambda) >= o.min_share) return;
-  const double milder = solve(team, batch, Target::effective_share, o.min_share, lambda < 0 ? -1.0 : 1.0, 1e-3, 1e6).lambda;
+  if (!(total[0] > 0) || effective_share_at(team, batch, lambda) >= min_share) return;
+  const double milder = solve(team, batch, Target::effective_share, min_share, lambda < 0 ? -1.0 : 1.0, 1e-3, 1e6).lambda;
   tilt(team, batch, milder, batch.prior, scratch);
   const LogMeanExp b = log_mean_exp(team, batch.n, scratch);
   const double mean = total[0] / static_cast<double>(batch.n);
@@ -339,9 +369,10 @@ HEFT_HD void weigh(const Team& team, const Options& o, const Batch& batch, const
   if (o.solve != Target::none && !std::isinf(next.lambda) && pool.prior > 0) {
     const Solution found = solve(team, batch, o.solve, o.target, next.lambda < 0 ? -1.0 : 1.0, o.smallest, o.largest);
     // On a batch of equal losses every lambda has the wanted concentration, and the last one stays.
-    const double most = team.max(n, [=](std::int64_t i) { return batch.losses[i]; });
-    const double least = -team.max(n, [=](std::int64_t i) { return -batch.losses[i]; });
-    if (least < most) change_lambda(o, next, found.lambda);
+    double ends[2];
+    team.template maxima<2>(
+        n, [=](std::int64_t i, double(&out)[2]) { out[0] = batch.losses[i], out[1] = -batch.losses[i]; }, ends);
+    if (-ends[1] < ends[0]) change_lambda(o, next, found.lambda);
     clamped = found.clamped;
   }
   if (next.mass > 0 && (batch.prior_before || (batch.prior && !next.has_prior))) change_prior(team, next, batch, pool, scratch);
@@ -364,19 +395,19 @@ HEFT_HD void weigh(const Team& team, const Options& o, const Batch& batch, const
   const double gamma = gamma_of(o, pool.samples, next.batch_size);
   const bool first = next.mass == 0;
   next.mass = o.start == Start::bias_corrected ? next.mass + gamma * (1 - next.mass) : 1;
-  const double eta = first ? 1 : gamma / next.mass;
+  const double eta = first ? 1 : quotient(gamma, next.mass);
   next.mean_prior = first ? pool.prior : next.mean_prior + eta * (pool.prior - next.mean_prior);
   next.mean_loss = first ? pool.loss : (1 - eta) * next.mean_loss + eta * pool.loss;
   if (!tilted) {
     const double mean_prior = next.mean_prior;
-    team.each(n, [=](std::int64_t i) { weights[i] = batch.q(i) / mean_prior; });
+    team.each(n, [=](std::int64_t i) { weights[i] = quotient(batch.q(i), mean_prior); });
   } else {
     // Everything relative to the batch's largest z, so that digits survive where z and log u are huge.
     const double rate = o.start == Start::official ? o.gamma : eta, max = pool.z.max;
     const double offset = log_add_exp(log1p_of(-rate) + (next.log_u - max), log_of(rate) + log_of(o.alpha) + pool.z.offset);
     next.log_u = max + offset;
     team.each(n, [=](std::int64_t i) { weights[i] = exp_of((z[i] - max) - offset); });
-    spread(team, o, batch, next.lambda, weights, scratch);
+    if (o.min_share > 0) spread(team, o.min_share, batch, next.lambda, weights, scratch);
   }
   average = next;
 }
@@ -406,39 +437,48 @@ struct State {
   double effective_share = 0;  // effective sample size over n
 };
 
+HEFT_HD inline bool is_loss(double x) { return std::isfinite(x); }
+HEFT_HD inline bool is_prior(double x) { return std::isfinite(x) && x >= 0; }
+
+template <class Team>
+HEFT_HD HEFT_RARE void refuse(Team team, Batch batch, State* state, bool update, double* weights) {
+  double bad[2];  // minus the first one
+  team.template maxima<2>(
+      batch.n,
+      [=](std::int64_t i, double(&out)[2]) {
+        const double at = -static_cast<double>(i);
+        out[0] = is_loss(batch.losses[i]) ? -kInfinity : at, out[1] = is_prior(batch.q(i)) ? -kInfinity : at;
+      },
+      bad);
+  team.each(batch.n, [=](std::int64_t i) { weights[i] = 0; });
+  if (!update) return;
+  const bool prior = bad[0] == -kInfinity;
+  team.once([=] {
+    state->bad_prior = prior;
+    state->bad_sample = 1 - static_cast<std::int64_t>(prior ? bad[1] : bad[0]);
+  });
+}
+
 // Writes the weights and returns (1/n) sum w_i loss_i. After a bad sample the state stays, the weights are 0 and the result
 // NaN. Without `update` the state stays too.
 template <class Team>
 HEFT_HD double step(const Team& team, const Options& o, const Batch& batch, State& state, bool update, double* weights,
                     double* scratch) {
   const std::int64_t n = batch.n;
-  const auto good = [](double x, bool negative) { return std::isfinite(x) && (negative || x >= 0); };
-  const auto first_bad = [&](auto bad) {
-    return -team.max(n, [=](std::int64_t i) { return bad(i) ? -static_cast<double>(i) : -kInfinity; });
-  };
-  const double bad_loss = first_bad([=](std::int64_t i) { return !good(batch.losses[i], true); });
-  const double bad_prior = batch.prior ? first_bad([=](std::int64_t i) { return !good(batch.prior[i], false); }) : kInfinity;
-  if (bad_loss < kInfinity || bad_prior < kInfinity || state.bad_sample != 0) {
-    team.each(n, [=](std::int64_t i) { weights[i] = 0; });
-    if (update && state.bad_sample == 0) {
-      state.bad_prior = !(bad_loss < kInfinity);
-      state.bad_sample = 1 + static_cast<std::int64_t>(state.bad_prior ? bad_prior : bad_loss);
-    }
+  // What is read of the state is read first and all at once: on a GPU it is far away, and one thread writes to it.
+  const State was = state;
+  if (team.any(n, [=](std::int64_t i) { return !is_loss(batch.losses[i]) || !is_prior(batch.q(i)); }) || was.bad_sample != 0) {
+    refuse(team, batch, &state, update && was.bad_sample == 0, weights);
     return std::numeric_limits<double>::quiet_NaN();
   }
-  Average average = state.average;
+  if (update) team.once([&] { state.before = was.average; });
+  Average average = was.average;
   Pool pool = {};
-  bool clamped = state.clamped;
-  weigh(team, o, batch, state.average, average, pool, clamped, weights, scratch);
-  if (update) {
-    state.before = state.average;
-    state.average = average;
-    state.pool = pool;
-    if (o.dual_rate > 0) dual_step(team, o, batch, state.average, state.pool, clamped);
-    state.clamped = clamped;
-  }
-  const double most = team.max(n, [=](std::int64_t i) { return weights[i]; });
-  const double scale = most > 0 ? 1 / most : 0;  // squares of tiny weights would underflow
+  bool clamped = was.clamped;
+  weigh(team, o, batch, was.average, average, pool, clamped, weights, scratch);
+  if (update && o.dual_rate > 0) dual_step(team, o, batch, average, pool, clamped);
+  const double most = largest(team, n, [=](std::int64_t i) { return weights[i]; });
+  const double scale = most > 0 ? quotient(1, most) : 0;  // squares of tiny weights would underflow
   double sums[3];
   team.template sums<3>(
       n,
@@ -447,11 +487,17 @@ HEFT_HD double step(const Team& team, const Options& o, const Batch& batch, Stat
         out[0] = share, out[1] = share * share, out[2] = weights[i] * quotient(batch.losses[i], static_cast<double>(n));
       },
       sums);
-  if (update) {
-    ++state.steps;
-    state.effective_share += sums[1] > 0 ? sums[0] * sums[0] / sums[1] / static_cast<double>(n) : 0;
-    state.clamped_steps += clamped && !std::isinf(state.average.lambda) ? 1 : 0;
-  }
+  if (!update) return sums[2];
+  const double share = sums[1] > 0 ? quotient(quotient(sums[0] * sums[0], sums[1]), static_cast<double>(n)) : 0;
+  const bool at_end = clamped && !std::isinf(average.lambda);
+  team.once([&] {
+    state.clamped = clamped;
+    state.average = average;
+    state.pool = pool;
+    state.steps = was.steps + 1;
+    state.clamped_steps = was.clamped_steps + (at_end ? 1 : 0);
+    state.effective_share = was.effective_share + share;
+  });
   return sums[2];
 }
 
@@ -471,13 +517,28 @@ struct OneThread {
       for (int k = 0; k < K; ++k) out[k] += entries[k];
     }
   }
+  template <int K, class F>
+  void maxima(std::int64_t n, F f, double (&out)[K]) const {
+    for (double& top : out) top = -kInfinity;
+    for (std::int64_t i = 0; i < n; ++i) {
+      double entries[K];
+      f(i, entries);
+      for (int k = 0; k < K; ++k) out[k] = larger(entries[k], out[k]);
+    }
+  }
   template <class F>
-  double max(std::int64_t n, F f) const {
-    double top = -kInfinity;
-    for (std::int64_t i = 0; i < n; ++i) top = larger(f(i), top);
-    return top;
+  bool any(std::int64_t n, F f) const {
+    for (std::int64_t i = 0; i < n; ++i)
+      if (f(i)) return true;
+    return false;
+  }
+  template <class F>
+  void once(F f) const {
+    f();
   }
   double median(std::int64_t n, const double* values) const;  // core/tilt.cpp
 };
+
+#undef HEFT_RARE
 
 }  // namespace heft::tilt

@@ -5,111 +5,132 @@
 namespace heft {
 namespace {
 
-// Functions of their own, as tilt::exp_of is.
-__device__ __noinline__ double sum_of_warp(double v) { return cuda::warp_sum(v); }
-__device__ __noinline__ double max_of_warp(double v) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) v = tilt::larger(v, __shfl_xor_sync(0xffffffffu, v, lanes));
-  return v;
-}
+template <int kThreads>
+struct Team;
+template <int kThreads>
+__device__ __noinline__ double median_of(Team<kThreads> team, std::int64_t n, const double* values);
 
-// Everything but the loops is done by all threads alike, on the same numbers. A small batch is one warp's: what costs time here
-// is waiting for each other.
+// Everything but the loops is done by all threads alike, on the same numbers. The code is kept short rather than unrolled: the
+// kernel runs once a step, between others that have pushed it out of the caches, and most of its time goes into fetching it.
 template <int kThreads>
 struct Team {
-  double* shared;  // kThreads / 32 + 1 numbers
-
-  __device__ static void wait() {
-    if constexpr (kThreads == 32) __syncwarp();
-    else __syncthreads();
-  }
-  __device__ double sum(double v) const {
-    v = sum_of_warp(v);
-    if constexpr (kThreads > 32) v = sum_of_warp(from_warps(v, 0));
-    return v;
-  }
-  __device__ double largest(double v) const {
-    v = max_of_warp(v);
-    if constexpr (kThreads > 32) v = max_of_warp(from_warps(v, -tilt::kInfinity));
-    return v;
-  }
-  // What the warps have, in every warp, one a lane.
-  __device__ double from_warps(double v, double none) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    if (lane == 0) shared[threadIdx.x / 32] = v;
-    __syncthreads();
-    v = lane < kThreads / 32 ? shared[lane] : none;
-    __syncthreads();
-    return v;
-  }
+  static constexpr int kWarps = kThreads / 32, kMost = 4;
+  double* shared;  // kMost * kWarps numbers
 
   template <class F>
   __device__ void each(std::int64_t n, F f) const {
-    wait();
-    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) f(i);
-    wait();
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) f(i);
+  }
+  template <class F>
+  __device__ bool any(std::int64_t n, F f) const {
+    int found = 0;
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) found |= f(i) ? 1 : 0;
+    return __syncthreads_or(found) != 0;
+  }
+  template <class F>
+  __device__ void once(F f) const {
+    if (threadIdx.x == 0) f();
   }
   template <int K, class F>
   __device__ void sums(std::int64_t n, F f, double (&out)[K]) const {
-    double mine[K] = {};
-    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
+    join(
+        n, f, 0, [](double a, double b) { return a + b; }, out);
+  }
+  template <int K, class F>
+  __device__ void maxima(std::int64_t n, F f, double (&out)[K]) const {
+    join(
+        n, f, -tilt::kInfinity, [](double a, double b) { return tilt::larger(a, b); }, out);
+  }
+
+  // K numbers at a time: within threads, within warps, and then over the warps, in the same order always.
+  template <int K, class F, class Op>
+  __device__ void join(std::int64_t n, F f, double none, Op op, double (&out)[K]) const {
+    static_assert(K <= kMost);
+#pragma unroll
+    for (int k = 0; k < K; ++k) out[k] = none;
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) {
       double entries[K];
       f(i, entries);
-      for (int k = 0; k < K; ++k) mine[k] += entries[k];
+#pragma unroll
+      for (int k = 0; k < K; ++k) out[k] = op(entries[k], out[k]);
     }
-    for (int k = 0; k < K; ++k) out[k] = sum(mine[k]);
+#pragma unroll 1
+    for (int lanes = 16; lanes > 0; lanes /= 2)
+#pragma unroll
+      for (int k = 0; k < K; ++k) out[k] = op(out[k], __shfl_xor_sync(0xffffffffu, out[k], lanes));
+    if (threadIdx.x % 32 == 0)
+#pragma unroll
+      for (int k = 0; k < K; ++k) shared[threadIdx.x / 32 * K + k] = out[k];
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < K; ++k) out[k] = shared[k];
+#pragma unroll(kWarps <= 4 ? kWarps : 1)
+    for (int warp = 1; warp < kWarps; ++warp)
+#pragma unroll
+      for (int k = 0; k < K; ++k) out[k] = op(out[k], shared[warp * K + k]);
+    __syncthreads();
   }
-  template <class F>
-  __device__ double max(std::int64_t n, F f) const {
-    double top = -tilt::kInfinity;
-    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) top = tilt::larger(f(i), top);
-    return largest(top);
-  }
-  // By rank: the one value that has as many before it as it should.
-  __device__ double median(std::int64_t n, const double* values) const {
-    double above[1];
-    sums<1>(
-        n, [=](std::int64_t i, double(&out)[1]) { out[0] = values[i] > -tilt::kInfinity ? 1 : 0; }, above);
-    if (above[0] == 0) return 0;
-    const std::int64_t wanted = (static_cast<std::int64_t>(above[0]) - 1) / 2;
-    double* found = shared + kThreads / 32;
-    for (std::int64_t i = threadIdx.x; i < n; i += kThreads) {
-      if (!(values[i] > -tilt::kInfinity)) continue;
-      std::int64_t rank = 0;
-      for (std::int64_t j = 0; j < n; ++j)
-        rank += values[j] > -tilt::kInfinity && (values[j] < values[i] || (values[j] == values[i] && j < i));
-      if (rank == wanted) *found = values[i];
-    }
-    wait();
-    const double middle = *found;
-    wait();
-    return middle;
-  }
+  __device__ double median(std::int64_t n, const double* values) const { return median_of(*this, n, values); }
 };
 
-constexpr std::int64_t kSmall = 512;  // what one warp does, all of it in shared memory
+// By rank: the one value that has as many before it as it should. Of a first batch, and of all where there is no memory.
+template <int kThreads>
+__device__ __noinline__ double median_of(Team<kThreads> team, std::int64_t n, const double* values) {
+  double above[1];
+  team.template sums<1>(
+      n, [=](std::int64_t i, double(&out)[1]) { out[0] = values[i] > -tilt::kInfinity ? 1 : 0; }, above);
+  if (above[0] == 0) return 0;
+  const std::int64_t wanted = (static_cast<std::int64_t>(above[0]) - 1) / 2;
+  // The sum was waited for by all, so that every value is there to be read.
+  team.each(n, [=](std::int64_t i) {
+    const double mine = values[i];
+    if (!(mine > -tilt::kInfinity)) return;
+    std::int64_t rank = 0;
+    for (std::int64_t j = 0; j < n; ++j)
+      rank += values[j] > -tilt::kInfinity && (values[j] < mine || (values[j] == mine && j < i));
+    if (rank == wanted) *team.shared = mine;
+  });
+  __syncthreads();
+  const double middle = *team.shared;
+  __syncthreads();
+  return middle;
+}
 
-template <class T, int kThreads>
+constexpr int kFew = 128, kMany = 512;  // threads
+constexpr std::int64_t kSmall = 512;    // losses that kFew threads weigh, all in shared memory
+
+// A step with nothing but ABSGD's own formulas: no prior, a lambda that is given. Compiled by itself it is a third as long.
+bool is_plain(const tilt::Options& o, const Tensor& prior, const Tensor& prior_before) {
+  return !o.mean && o.solve == tilt::Target::none && o.dual_rate == 0 && !prior.defined() && !prior_before.defined();
+}
+
+template <class T, int kThreads, bool kPlain>
 __global__ void __launch_bounds__(kThreads)
     step_kernel(std::int64_t n, const T* losses, const double* prior, const double* prior_before, tilt::Options options,
                 tilt::State* state, bool update, double* weights, double* workspace, T* seed, T* value) {
-  __shared__ double shared[kThreads / 32 + 1];
-  __shared__ double small[kThreads == 32 ? 3 * kSmall : 1];
-  const Team<kThreads> team{shared};
-  double* wide = kThreads == 32 ? small : workspace;  // the losses in double
-  double* w = kThreads == 32 ? small + kSmall : weights;
-  double* scratch = kThreads == 32 ? small + 2 * kSmall : workspace + n;
+  using Threads = Team<kThreads>;
+  constexpr bool kIsSmall = kThreads == kFew;
+  __shared__ double shared[Threads::kMost * Threads::kWarps];
+  __shared__ double small[kIsSmall ? 3 * kSmall : 1];
+  const Threads team{shared};
+  double* wide = kIsSmall ? small : workspace;  // the losses in double
+  double* w = kIsSmall ? small + kSmall : weights;
+  double* scratch = kIsSmall ? small + 2 * kSmall : workspace + n;
+  if constexpr (kPlain) {
+    prior = prior_before = nullptr;
+    options.mean = false, options.solve = tilt::Target::none, options.dual_rate = 0;
+  }
   team.each(n, [=](std::int64_t i) { wide[i] = static_cast<double>(losses[i]); });
   const tilt::Batch batch{n, wide, prior, prior_before};
-  tilt::State next = *state;
-  const double result = tilt::step(team, options, batch, next, update, w, scratch);
+  const double result = tilt::step(team, options, batch, *state, update, w, scratch);
   team.each(n, [=](std::int64_t i) {
-    if (kThreads == 32) weights[i] = w[i];
-    seed[i] = static_cast<T>(w[i] / static_cast<double>(n));
+    if (kIsSmall) weights[i] = w[i];
+    seed[i] = static_cast<T>(tilt::quotient(w[i], static_cast<double>(n)));
   });
-  if (threadIdx.x == 0) {
-    if (update) *state = next;
-    *value = static_cast<T>(result);
-  }
+  team.once([=] { *value = static_cast<T>(result); });
 }
 
 template <class T>
@@ -120,14 +141,17 @@ TiltResult launch(const Tensor& losses, const Tensor& prior, const Tensor& prior
                     Tensor::empty({}, losses.dtype(), losses.device())};
   Tensor workspace = Tensor::empty({2 * n}, DType::f64, losses.device());
   const auto entries = [](const Tensor& x) { return x.defined() ? cuda::values<double>(x) : nullptr; };
-  const auto run = [&]<int kThreads>() {
-    cuda::launch(step_kernel<T, kThreads>, 1, kThreads, 0, cuda::stream(), n, cuda::values<T>(losses), entries(prior),
+  const auto run = [&]<int kThreads, bool kPlain>() {
+    cuda::launch(step_kernel<T, kThreads, kPlain>, 1, kThreads, 0, cuda::stream(), n, cuda::values<T>(losses), entries(prior),
                  entries(prior_before), options, static_cast<tilt::State*>(state.mutable_raw()), update,
                  cuda::values<double>(result.weights), cuda::values<double>(workspace), cuda::values<T>(result.seed),
                  cuda::values<T>(result.value));
   };
-  if (n <= kSmall) run.template operator()<32>();
-  else run.template operator()<256>();
+  const bool plain = is_plain(options, prior, prior_before);
+  if (n <= kSmall && plain) run.template operator()<kFew, true>();
+  else if (n <= kSmall) run.template operator()<kFew, false>();
+  else if (plain) run.template operator()<kMany, true>();
+  else run.template operator()<kMany, false>();
   cuda::launched("absgd");
   return result;
 }

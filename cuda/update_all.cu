@@ -2,6 +2,7 @@
 // small to be worth one each.
 #include <cmath>
 
+#include "cuda/arrive.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/launch.cuh"
 
@@ -90,8 +91,13 @@ struct Values {
   std::int64_t n;
 };
 
+__device__ unsigned arrivals;  // blocks of squares_kernel that are done; 0 between steps
+
+// Block by block into `sums`, of which all launches of a step have `blocks` together; the last block to finish turns them into
+// the factor.
 template <class T>
-__global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks, double* sums) {
+__global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks, std::int64_t first, std::int64_t blocks,
+                               double* sums, double largest, double scale, double* factors, std::int64_t last) {
   __shared__ double shared[32];
   const int tensor = chunks.tensor_of(static_cast<int>(blockIdx.x));
   const Values<T> v = chunks.entries[tensor];
@@ -100,14 +106,10 @@ __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks,
   double sum = 0;
   for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(v.values[i]) * v.values[i];
   sum = cuda::block_sum(sum, shared);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-}
-
-__global__ void clip_kernel(std::int64_t n, const double* sums, double largest, double scale, double* factors,
-                            std::int64_t last) {
-  __shared__ double shared[32];
-  double sum = 0;
-  for (std::int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += sums[i];
+  if (threadIdx.x == 0) sums[first + blockIdx.x] = sum;
+  if (!cuda::arrives_last(&arrivals, static_cast<unsigned>(blocks))) return;
+  sum = 0;
+  for (std::int64_t i = threadIdx.x; i < blocks; i += blockDim.x) sum += __ldcg(sums + i);
   const double norm = std::sqrt(cuda::block_sum(sum, shared)) * scale;
   if (threadIdx.x != 0) return;
   if (!std::isfinite(norm)) factors[last] += 1;
@@ -115,23 +117,19 @@ __global__ void clip_kernel(std::int64_t n, const double* sums, double largest, 
 }
 
 template <class T>
-void clip(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors) {
-  std::int64_t blocks = 0;
-  for (const Tensor& gradient : gradients) blocks += (gradient.buffer_elements() + kChunk - 1) / kChunk;
+void clip(const std::vector<Tensor>& gradients, std::int64_t blocks, double largest, double scale, Tensor& factors) {
   Tensor sums = Tensor::empty({blocks}, DType::f64, Device::cuda());
-  double* to = cuda::values<double>(sums);
+  std::int64_t first = 0;
   for (std::size_t begin = 0; begin < gradients.size(); begin += kMost) {
     Chunks<Values<T>> chunks;
     for (std::size_t i = begin; i < std::min(gradients.size(), begin + kMost); ++i)
       chunks.add({cuda::values<T>(gradients[i]), gradients[i].buffer_elements()}, gradients[i].buffer_elements());
     if (chunks.blocks() == 0) continue;
-    cuda::launch(squares_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, to);
+    cuda::launch(squares_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, first, blocks,
+                 cuda::values<double>(sums), largest, scale, cuda::values<double>(factors), factors.numel() - 1);
     cuda::launched("gradient_norm");
-    to += chunks.blocks();
+    first += chunks.blocks();
   }
-  cuda::launch(clip_kernel, 1, 256, 0, cuda::stream(), blocks, cuda::values<double>(std::as_const(sums)), largest, scale,
-               cuda::values<double>(factors), factors.numel() - 1);
-  cuda::launched("gradient_norm");
 }
 
 // Those of one element type after those of the other.
@@ -155,8 +153,11 @@ void CudaBackend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step
 void CudaBackend::clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors) {
   const bool mixed =
       std::any_of(gradients.begin(), gradients.end(), [&](const Tensor& g) { return g.dtype() != gradients.front().dtype(); });
-  if (mixed || gradients.empty()) return Backend::clip_factor(gradients, largest, scale, factors);
-  dispatch_float("gradient_norm", gradients.front().dtype(), [&]<class T>() { clip<T>(gradients, largest, scale, factors); });
+  std::int64_t blocks = 0;
+  for (const Tensor& gradient : gradients) blocks += (gradient.buffer_elements() + kChunk - 1) / kChunk;
+  if (mixed || blocks == 0) return Backend::clip_factor(gradients, largest, scale, factors);
+  dispatch_float("gradient_norm", gradients.front().dtype(),
+                 [&]<class T>() { clip<T>(gradients, blocks, largest, scale, factors); });
 }
 
 }  // namespace heft
