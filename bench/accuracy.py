@@ -94,15 +94,16 @@ def table(args, rows, others):
     precision = f", {args.precision.upper()}" if args.device == "cuda" else ""
     lines += [f"`heft train` with its defaults on all 60,000 training images of Fashion-MNIST{precision}, seeds "
               f"{' '.join(map(str, args.seeds))}; test accuracy after the last epoch in %, mean ± standard deviation over the seeds.", ""]
-    head = f"| model | optimizer | epochs | {on} | by seed | seconds a run |"
+    head = f"| model | optimizer | epochs | {on} | by seed |" + (" seconds a run |" if args.device == "cuda" else "")
     if others is not None:
         head += " beside | difference | in standard errors |"
     lines += [head, "|---" * head.count(" |") + "|"]
     for (model, optimizer, epochs), runs in rows.items():
         here = [round(100 * run["metrics"]["test_accuracy"], 2) for run in runs]
         seconds = statistics.mean(run["seconds"] for run in runs)
-        line = (f"| {model} | {optimizer} | {epochs} | {spread(here)} | {', '.join(f'{x:.2f}' for x in here)} "
-                f"| {seconds:.1f} |")
+        line = f"| {model} | {optimizer} | {epochs} | {spread(here)} | {', '.join(f'{x:.2f}' for x in here)} |"
+        if args.device == "cuda":
+            line += f" {seconds:.1f} |"
         if others is not None:
             there = others.get((model, optimizer, epochs))
             line += f" {spread(there)} | {difference(here, there)} |" if there else " – | – | – |"
