@@ -51,6 +51,7 @@ Tensor forward_bf16(const ConvShape& s, const Tensor& x, const Tensor& weight, c
     return done ? y : Tensor();
   }
   const Tensor in = as_bf16(x);
+  if (conv_direct_forward(s, device, values<bf16>(in), values<float>(weight), bias, values<bf16>(y))) return y;
   Tensor rounded = bf16_buffer(s);
   conv_round_weights(s, device, values<float>(weight), values<bf16>(rounded));
   const bf16 *px = values<bf16>(in), *pw = values<bf16>(rounded);
@@ -64,6 +65,7 @@ Tensor backward_input_bf16(const ConvShape& s, const Tensor& dy, const Tensor& w
   Tensor dx = empty_bf16(Shape{s.n, s.c, s.h, s.w});
   if (dx.numel() == 0) return dx;
   const Tensor out = as_bf16(dy);
+  if (conv_direct_backward_input(s, device, values<bf16>(out), values<float>(weight), values<bf16>(dx))) return dx;
   Tensor turned = bf16_buffer(s);
   conv_turn_weights(s, device, values<float>(weight), values<bf16>(turned));
   const bf16 *p = values<bf16>(out), *pw = values<bf16>(turned);

@@ -55,9 +55,12 @@ template <class T>  // float or bf16
 void conv_turn_weights(const ConvShape& s, const ConvDevice& device, const float* weight, T* turned);
 void conv_round_weights(const ConvShape& s, const ConvDevice& device, const float* weight, bf16* rounded);
 
-// 3x3, stride 1, 16 input channels: straight from global memory (conv_direct.cu).
+// 3x3, stride 1, 16 input channels: straight from global memory, weights in f32 always (conv_direct.cu).
 bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                          float* y);
+bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const float* weight, const float* bias,
+                         bf16* y);
+bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const float* weight, bf16* dx);
 bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
 
 // Few or oddly many input channels: the reduction runs over (tap, channel) together (conv_thin.cu).

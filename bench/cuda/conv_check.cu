@@ -351,6 +351,7 @@ void check_bf16(const ConvShape& s, bool with_bias, bool timed) {
   reference_forward<float><<<blocks(s.output_size()), 256, 0, stream>>>(s, x_wide->data, w.data, bias, ry.data);
   y[0]->poison();
   const auto forward_once = [&](int k) {
+    if (conv_direct_forward(s, device, x[k]->data, w.data, bias, y[k]->data)) return 'd';
     conv_round_weights(s, device, w.data, rounded.data);
     if (conv_wgmma_forward(s, device, x[k]->data, rounded.data, bias, y[k]->data)) return 'w';
     return conv_tile_forward(s, device, x[k]->data, rounded.data, bias, y[k]->data) ? 't' : '-';
@@ -400,6 +401,7 @@ void check_bf16(const ConvShape& s, bool with_bias, bool timed) {
   reference_backward_input<float><<<blocks(s.input_size()), 256, 0, stream>>>(s, y_wide->data, w.data, rx.data);
   x[0]->poison();
   const auto input_once = [&](int k) {
+    if (conv_direct_backward_input(s, device, y[k]->data, w.data, x[k]->data)) return 'd';
     conv_turn_weights(s, device, w.data, turned.data);
     if (conv_wgmma_backward_input(s, device, y[k]->data, turned.data, x[k]->data)) return 'w';
     return conv_tile_backward_input(s, device, y[k]->data, turned.data, x[k]->data) ? 't' : '-';
