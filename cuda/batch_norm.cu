@@ -111,22 +111,23 @@ struct Constants {
 template <class Stored, int V, bool residual, class T = Compute<Stored>>
 __global__ void __launch_bounds__(kThreads)
     apply_kernel(const Stored* x, Tiling g, Constants<T> k, const Stored* added, bool relu, Stored* y) {
+  constexpr int kRead = rows_read(V);
   const Place at = place<V>(g);
   if (!at.active) return;
   const Pack<T, V> mean = load<V>(k.mean + at.channel), shift = load<V>(k.beta + at.channel);
   Pack<T, V> scale = load<V>(k.gamma + at.channel), variance = load<V>(k.variance + at.channel);
 #pragma unroll
   for (int j = 0; j < V; ++j) scale.v[j] /= sqrt(variance.v[j] + k.eps);
-  for (std::int64_t row = at.first; row < at.end; row += kUnroll * g.height) {
-    Pack<Stored, V> p[kUnroll], q[kUnroll];
+  for (std::int64_t row = at.first; row < at.end; row += kRead * g.height) {
+    Pack<Stored, V> p[kRead], q[kRead];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kRead; ++u)
       if (const std::int64_t r = row + u * g.height; r < at.end) {
         p[u] = load<V>(x + r * g.channels + at.channel);
         if constexpr (residual) q[u] = load<V>(added + r * g.channels + at.channel);
       }
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kRead; ++u)
       if (const std::int64_t r = row + u * g.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
@@ -153,7 +154,7 @@ void statistics(const Tensor& x, Tensor& mean, Tensor& variance, NormFusion& fus
 
 template <class T, int V>
 void apply(const Tensor& x, const Constants<Compute<T>>& constants, const Tensor& residual, bool relu, Tensor& y) {
-  const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), kUnroll);
+  const Tiling g = tiling("batch_norm", x.shape(), V, kThreads, 16 * multiprocessors(), rows_read(V));
   const auto kernel = residual.defined() ? apply_kernel<T, V, true> : apply_kernel<T, V, false>;
   const T* added = residual.defined() ? values<T>(residual) : nullptr;
   launch(kernel, g.grid(), kThreads, 0, stream(), values<T>(x), g, constants, added, relu, values<T>(y));
@@ -184,7 +185,7 @@ BatchNormResult CudaBackend::batch_norm_fused(const Tensor& x, const Tensor& gam
   const Tensor residual = fusion.residual.defined() ? cuda::kept_like(fusion.residual, input) : Tensor{};
   Tensor mean = Tensor::empty(gamma.shape(), x.dtype(), x.device()), variance = Tensor::empty_like(mean);
   cuda::dispatch_image("batch_norm", input, [&]<class T>() {
-    if (cuda::vectorised<T>(x.size(1), {input.raw()})) cuda::statistics<T, cuda::kWidest<T>>(input, mean, variance, fusion);
+    if (cuda::vectorised<T>(x.size(1), {input.raw()})) cuda::statistics<T, cuda::kSummed<T>>(input, mean, variance, fusion);
     else cuda::statistics<T, 1>(input, mean, variance, fusion);
   });
   return {cuda::normalise(input, gamma, beta, mean, variance, eps, residual, fusion.relu), mean, variance};

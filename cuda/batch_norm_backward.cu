@@ -8,9 +8,8 @@ namespace heft {
 namespace cuda {
 namespace {
 
-constexpr int kBlock = 512;  // as in the forward statistics
-constexpr int kUnroll = 4;   // rows a thread reads before it uses any; of the sums, which read more from each, kSumUnroll
-constexpr int kSumUnroll = 2;
+constexpr int kBlock = 512;    // as in the forward statistics
+constexpr int kSumUnroll = 2;  // rows that the sums' threads read before they use any
 
 __device__ unsigned arrivals[kMaxTiles];  // blocks of a tile that are done; 0 between launches
 
@@ -79,6 +78,7 @@ __global__ void __launch_bounds__(kBlock)
 template <class Stored, int V, bool relu, class T = Compute<Stored>>
 __global__ void __launch_bounds__(kThreads)
     input_kernel(Inputs<Stored> in, Tiling t, const T* dgamma, const T* dbeta, Stored* dx) {
+  constexpr int kRead = rows_read(V);
   const Place at = place<V>(t);
   if (!at.active) return;
   const T per_row = T(1) / static_cast<T>(t.rows);
@@ -91,10 +91,10 @@ __global__ void __launch_bounds__(kThreads)
     slope.v[j] *= inverse * per_row;
     level.v[j] *= per_row;
   }
-  for (std::int64_t row = at.first; row < at.end; row += kUnroll * t.height) {
-    Pack<Stored, V> g[kUnroll], x[kUnroll], y[kUnroll];
+  for (std::int64_t row = at.first; row < at.end; row += kRead * t.height) {
+    Pack<Stored, V> g[kRead], x[kRead], y[kRead];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kRead; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
         const std::int64_t i = r * t.channels + at.channel;
         g[u] = load<V>(in.dy + i);
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
         if constexpr (relu) y[u] = load<V>(in.y + i);
       }
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u)
+    for (int u = 0; u < kRead; ++u)
       if (const std::int64_t r = row + u * t.height; r < at.end) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
@@ -118,13 +118,14 @@ __global__ void __launch_bounds__(kThreads)
 template <class Stored, int V, bool relu>
 void run(Inputs<Stored> in, const Shape& shape, Tensor& behind, BatchNormGradients& result) {
   using T = Compute<Stored>;
-  const Tiling g = tiling("batch_norm", shape, V, kBlock, 2 * multiprocessors(), 1);
+  constexpr int S = std::min(V, kSummed<Stored>);
+  const Tiling g = tiling("batch_norm", shape, S, kBlock, 2 * multiprocessors(), 1);
   Tensor partials = Tensor::empty(Shape{2 * std::int64_t{g.slices} * g.channels}, result.gamma.dtype(), Device::cuda());
   T *dgamma = values<T>(result.gamma), *dbeta = values<T>(result.beta);
   Stored* kept = behind.defined() ? values<Stored>(behind) : nullptr;
-  launch(sums_kernel<Stored, V, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
+  launch(sums_kernel<Stored, S, relu>, g.grid(), kBlock, 0, stream(), in, g, kept, values<T>(partials), dgamma, dbeta);
   launched("batch_norm");
-  const Tiling wide = tiling("batch_norm", shape, V, kThreads, 16 * multiprocessors(), kUnroll);
+  const Tiling wide = tiling("batch_norm", shape, V, kThreads, 16 * multiprocessors(), rows_read(V));
   Stored* dx = values<Stored>(result.input);
   if (relu && kept != nullptr) {  // what the first kernel has left saves reading y again
     in.dy = kept;

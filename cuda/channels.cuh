@@ -32,6 +32,11 @@ __device__ inline void store(T* to, const Pack<T, V>& pack) {
 // Values of T in 16 bytes, the widest access.
 template <class T>
 constexpr int kWidest = 16 / static_cast<int>(sizeof(T));
+// And where sums are kept of each channel, for which a thread has few registers.
+template <class T>
+constexpr int kSummed = std::min(4, kWidest<T>);
+// Rows of V channels that a thread reads before it uses any: as many as its registers hold.
+constexpr int rows_read(int v) { return v > 4 ? 2 : 4; }
 // Whether all of these (null: none) may be accessed that wide where `channels` values make a row.
 template <class T>
 bool vectorised(std::int64_t channels, std::initializer_list<const void*> tensors) {
@@ -104,27 +109,13 @@ __device__ inline int power_of_two(int n) { return n <= 1 ? 1 : 1 << (32 - __clz
 template <int Threads, int K>
 __device__ inline void sum_rows(const Tiling& g, double (&v)[K], double* shared) {
   constexpr int kWarps = Threads / 32;
+  for (int lanes = 16; lanes >= g.width; lanes /= 2)
+#pragma unroll
+    for (int k = 0; k < K; ++k) v[k] += __shfl_xor_sync(0xffffffffu, v[k], lanes);
   const int t = static_cast<int>(threadIdx.x), lane = t % 32;
-  // Of two lanes one goes on with the first half of the values and the other with the second, while there are halves.
-  int first = 0;
-  bool only = true;
+  if (lane < g.width)
 #pragma unroll
-  for (int step = 0; step < 5; ++step) {
-    const int lanes = 16 >> step, half = (K >> step) / 2;
-    if (lanes < g.width) break;
-    const bool upper = (lane & lanes) != 0;
-#pragma unroll
-    for (int k = 0; k < half; ++k) {
-      const double other = __shfl_xor_sync(0xffffffffu, upper ? v[k] : v[k + half], lanes);
-      v[k] = (upper ? v[k + half] : v[k]) + other;
-    }
-    if (half > 0) first += upper ? half : 0;
-    else v[0] += __shfl_xor_sync(0xffffffffu, v[0], lanes), only = only && !upper;
-  }
-  const int left = K * g.width < 32 ? 1 : K * g.width / 32;
-#pragma unroll
-  for (int k = 0; k < K; ++k)
-    if (only && k < left) shared[(t / 32 * K + first + k) * g.width + lane % g.width] = v[k];
+    for (int k = 0; k < K; ++k) shared[(t / 32 * K + k) * g.width + lane] = v[k];
   __syncthreads();
   double sum = 0;  // of value t / width in column t % width
   if (t < K * g.width) {
