@@ -59,13 +59,17 @@ steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. h
 Ctrl-C and TERM finish the step, save and leave.)";
 
 // A run is gone on with, and looked at, from other folders too.
-void make_absolute(train::DataRecipe& data) {
+void make_absolute(train::Recipe& recipe) {
   const auto absolute = [](const std::string& path) {
     std::error_code none;
     return std::filesystem::exists(path, none) ? std::filesystem::absolute(path).lexically_normal().string() : path;
   };
+  train::DataRecipe& data = recipe.data;
   if (train::is_image_source(data)) data.data = absolute(data.data);
   data.dir = absolute(data.dir);
+  if (const std::string file = "file:"; data.noise.starts_with(file))
+    data.noise = file + absolute(data.noise.substr(file.size()));
+  recipe.init = absolute(recipe.init);
 }
 
 // The options of `command` write to `flags`.
@@ -80,7 +84,7 @@ int run(Flags& flags, CLI::App& command) {
     flags.out = resumed->folder;
   } else {
     take_settings(command, flags.config, flags.recipe);
-    make_absolute(flags.recipe.data);
+    make_absolute(flags.recipe);
     // runs/latest is the latest by its name.
     const bool named = command.get_option("--out")->count() > 0;
     check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",

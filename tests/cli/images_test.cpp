@@ -87,6 +87,25 @@ TEST_CASE("heft train: a run knows where its images are from any folder, and may
   CHECK(moved.exit_code == 0);
 }
 
+TEST_CASE("heft train: the files of wrong labels and of first weights are found from any folder, too",
+          "[cli][images][resume]") {
+  const Images images;
+  images.folder.write("labels", std::string(25, '\1'));
+  const std::string into = "cd '" + images.folder.path() + "' && ";
+  REQUIRE(heft_command(images.folder, images.train("first")).exit_code == 0);
+  const Result begun =
+      heft_command(images.folder, images.train("run") + "--noise file:labels --init first/model.safetensors", into);
+  INFO(begun.err);
+  REQUIRE(begun.exit_code == 0);
+  const json config = json::parse(read_text(images.folder.file("run/config.json")));
+  CHECK(config["data"]["noise"] == "file:" + images.folder.file("labels"));
+  CHECK(config["init"] == images.folder.file("first/model.safetensors"));
+  const Result resumed =
+      heft_command(images.folder, "train --epochs 3 --resume '" + images.folder.file("run") + "'", "cd / && ");
+  INFO(resumed.err);
+  CHECK(resumed.exit_code == 0);
+}
+
 TEST_CASE("heft eval: the images of a run, at the size and with the channels of its model", "[cli][images]") {
   const Images images;
   REQUIRE(heft_command(images.folder, images.train("run")).exit_code == 0);
