@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
-      "TERM, 1 anything else.\n"
+      "TERM, 1 anything else, as a full disk.\n"
       "Environment: HEFT_TRAIN_SETTING, a setting of heft train and heft sweep, see there; OMP_NUM_THREADS, threads of the "
       "CPU; "
       "NO_COLOR, a progress bar without colour where it is set to anything.");
@@ -89,6 +89,8 @@ int main(int argc, char** argv) {
     return complain(error, kBadData);
   } catch (const heft::NumericError& error) {
     notes() << "heft: the run diverged; a lower --lr or a warm-up may help\n";
+  } catch (const heft::WriteError& error) {
+    return complain(error, kFailure);
     return complain(error, kDiverged);
   } catch (const heft::ValueError& error) {
     return complain(error, kUsage);

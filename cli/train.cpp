@@ -17,6 +17,7 @@
 #include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
+#include "train/checkpoints.h"
 #include "train/image_sources.h"
 
 namespace heft::cli {
@@ -72,6 +73,35 @@ void make_absolute(train::Recipe& recipe) {
   recipe.init = absolute(recipe.init);
 }
 
+void say_what_is_kept(const std::string& folder) {
+  const bool is_newest = std::filesystem::exists(train::newest_state(folder));
+  const std::string from = is_newest ? folder : train::last_kept(folder);
+  if (from.empty())
+    notes() << fmt::format("heft: {} has no checkpoint yet; when there is room, start again with --overwrite\n", folder);
+  else
+    notes() << fmt::format("heft: the last checkpoint is whole; when there is room, heft train --resume {} goes on from it\n",
+                           from);
+}
+
+int run_in_folder(Flags& flags, train::Setup& setup, const std::optional<ResumedRun>& resumed) {
+  flags.files.record = !flags.no_record;
+  RunFiles files(flags.out, setup, resumed, flags.files);
+  notes() << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
+                         setup.recipe.optimizer, setup.data.train->size());
+
+  const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
+  const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
+  RunProgress progress(std::max<std::int64_t>(1, left));  // none: after the last step, before its evaluation
+  const train::FitResult result =
+      progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
+  if (result.stopped) {
+    notes() << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
+    return interrupted_exit_code();
+  }
+  print_results(setup, result.epochs.back(), files.best(), flags.out, flags.json);
+  return kSuccess;
+}
+
 // The options of `command` write to `flags`.
 int run(Flags& flags, CLI::App& command) {
   std::optional<ResumedRun> resumed;
@@ -94,22 +124,12 @@ int run(Flags& flags, CLI::App& command) {
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
   if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);
-  flags.files.record = !flags.no_record;
-  RunFiles files(flags.out, setup, resumed, flags.files);
-  notes() << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
-                         setup.recipe.optimizer, setup.data.train->size());
-
-  const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
-  const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
-  RunProgress progress(std::max<std::int64_t>(1, left));  // none: after the last step, before its evaluation
-  const train::FitResult result =
-      progress.fit(setup, setup.recipe.optimizer, true, [&](const train::EpochReport& report) { files.end_epoch(report); });
-  if (result.stopped) {
-    notes() << fmt::format("heft: stopped; heft train --resume {} goes on from here\n", flags.out);
-    return interrupted_exit_code();
+  try {
+    return run_in_folder(flags, setup, resumed);
+  } catch (const WriteError&) {
+    say_what_is_kept(flags.out);
+    throw;
   }
-  print_results(setup, result.epochs.back(), files.best(), flags.out, flags.json);
-  return kSuccess;
 }
 
 }  // namespace
