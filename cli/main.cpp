@@ -15,8 +15,12 @@
 
 namespace {
 
+// Names of files, which may hold anything, are in errors; a terminal shall only show them.
 int complain(const std::exception& error, int exit_code) {
-  std::cerr << "heft: " << error.what() << '\n';
+  std::string text = error.what();
+  for (char& c : text)
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) c = '?';
+  std::cerr << "heft: " << text << '\n';
   return exit_code;
 }
 
@@ -85,12 +89,12 @@ int main(int argc, char** argv) {
         return kUsage;
       }
     return app.exit(error) == 0 ? kSuccess : kUsage;
+  } catch (const heft::WriteError& error) {
+    return complain(error, kFailure);
   } catch (const heft::DataError& error) {
     return complain(error, kBadData);
   } catch (const heft::NumericError& error) {
     notes() << "heft: the run diverged; a lower --lr or a warm-up may help\n";
-  } catch (const heft::WriteError& error) {
-    return complain(error, kFailure);
     return complain(error, kDiverged);
   } catch (const heft::ValueError& error) {
     return complain(error, kUsage);
