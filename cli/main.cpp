@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
-      "TERM, 1 anything else, as a full disk.\n"
+      "TERM, 1 anything else, as a file that cannot be written.\n"
       "Environment: HEFT_TRAIN_SETTING, a setting of heft train and heft sweep, see there; OMP_NUM_THREADS, threads of the "
       "CPU; "
       "NO_COLOR, a progress bar without colour where it is set to anything.");
