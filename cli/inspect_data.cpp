@@ -2,17 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/inspect.h"
 #include "cli/output.h"
-#include "core/parallel.h"
+#include "cli/threads_flag.h"
 #include "data/image_report.h"
+#include "train/image_sources.h"
 
 namespace heft::cli {
 namespace {
@@ -186,23 +187,22 @@ void print(const Inspected& all) {
 }
 
 struct Flags {
-  std::string path, root;
+  std::string path, root, broken = "error";
   bool json = false;
 };
 
-int run(const Flags& flags) {
+void run(const Flags& flags) {
   Inspected all{.parts = data::scan_images(flags.path, flags.root), .numbers = {}, .report = {}};
   all.report = data::inspect_images(all.parts);
-  std::int64_t usable = 0;
+  std::vector<data::ImageCounts> counts;
   for (std::size_t p = 0; p < all.parts.size(); ++p) {
     all.numbers.push_back(numbers_of(all.parts[p].scan, all.report.parts[p]));
-    usable += all.numbers.back().images;
+    counts.push_back({.broken = all.numbers.back().broken, .by_class = all.numbers.back().counts});
   }
   if (flags.json) print_json(json_of(all, flags.path));
   else print(all);
-  if (usable > 0) return kSuccess;
-  std::cerr << fmt::format("heft: there is no image that can be used in {}\n", printable(flags.path));
-  return kBadData;
+  results().flush();
+  train::check_image_sources({.data = flags.path, .dir = flags.root, .broken = flags.broken}, all.parts, counts);
 }
 
 }  // namespace
@@ -214,12 +214,17 @@ void add_inspect_data(CLI::App& inspect, int& exit_code) {
   command->add_option("path", flags->path, "As in heft train --data: a folder, or a CSV file of path,label")->required();
   command->add_option("--data-dir", flags->root, "Folder that the paths of a list are in [its own]");
   add_json_flag(*command, flags->json);
-  command->add_option_function<int>("--threads", set_num_threads, "Threads that decode [OMP_NUM_THREADS, or one per core]")
-      ->check(CLI::Range(1, 4096));
+  command->add_option("--broken", flags->broken, "As in heft train: error, or skip")
+      ->check(CLI::IsMember({"error", "skip"}))
+      ->capture_default_str();
+  add_threads_flag(*command, "Threads that decode [OMP_NUM_THREADS, or one per core]");
   command->footer(
       "Examples:\n  heft inspect data my_images\n  heft inspect data my_images --json | jq .duplicates\n\n"
-      "Exit codes: 0, or 3 where there is no image that can be used.");
-  command->callback([flags, &exit_code] { exit_code = run(*flags); });
+      "Exit codes: 0 where heft train takes the images as they are, 3 where it does not, with its reason in the end.");
+  command->callback([flags, &exit_code] {
+    run(*flags);
+    exit_code = kSuccess;
+  });
 }
 
 }  // namespace heft::cli

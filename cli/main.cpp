@@ -15,8 +15,12 @@
 
 namespace {
 
+// Names of files, which may hold anything, are in errors; a terminal shall only show them.
 int complain(const std::exception& error, int exit_code) {
-  std::cerr << "heft: " << error.what() << '\n';
+  std::string text = error.what();
+  for (char& c : text)
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) c = '?';
+  std::cerr << "heft: " << text << '\n';
   return exit_code;
 }
 
@@ -57,7 +61,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
-      "TERM, 1 anything else.\n"
+      "TERM, 1 anything else, as a file that cannot be written.\n"
       "Environment: HEFT_TRAIN_SETTING, a setting of heft train and heft sweep, see there; OMP_NUM_THREADS, threads of the "
       "CPU; "
       "NO_COLOR, a progress bar without colour where it is set to anything.");
@@ -85,6 +89,8 @@ int main(int argc, char** argv) {
         return kUsage;
       }
     return app.exit(error) == 0 ? kSuccess : kUsage;
+  } catch (const heft::WriteError& error) {
+    return complain(error, kFailure);
   } catch (const heft::DataError& error) {
     return complain(error, kBadData);
   } catch (const heft::NumericError& error) {

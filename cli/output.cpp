@@ -23,7 +23,9 @@ void print(const Json& json, int indent) {
 void add_quiet_flags(CLI::App& app) {
   const std::vector<CLI::App*> commands = app.get_subcommands([](CLI::App*) { return true; });
   for (CLI::App* command : commands) add_quiet_flags(*command);
-  if (commands.empty()) app.add_flag("-q,--quiet", quiet, "Say nothing but errors, and what --json asks for");
+  if (!commands.empty()) return;
+  // Before other flags act, which may have something to say.
+  app.add_flag("-q,--quiet", quiet, "Say nothing but errors, and what --json asks for")->trigger_on_parse();
 }
 
 CLI::Option* add_json_flag(CLI::App& command, bool& json, const char* help) { return command.add_flag("--json", json, help); }

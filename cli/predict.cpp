@@ -9,9 +9,9 @@
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
+#include "cli/threads_flag.h"
 #include "core/check.h"
 #include "core/ops.h"
-#include "core/parallel.h"
 #include "data/image.h"
 #include "train/predict.h"
 #include "train/printable.h"
@@ -108,8 +108,7 @@ void add_predict(CLI::App& app, int& exit_code) {
           "--device", [flags](const std::string& name) { flags->device = name == "cuda" ? Device::cuda() : Device::cpu(); },
           "cpu or cuda [cpu]")
       ->check(CLI::IsMember({"cpu", "cuda"}));
-  command->add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
-      ->check(CLI::Range(1, 4096));
+  add_threads_flag(*command);
   command->footer(kExamples);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }

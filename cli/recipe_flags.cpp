@@ -1,10 +1,10 @@
 #include "cli/recipe_flags.h"
+#include "cli/threads_flag.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "core/check.h"
-#include "core/parallel.h"
 #include "cuda/cuda.h"
 #include "layers/models.h"
 #include "train/reweight.h"
@@ -50,8 +50,7 @@ void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
   command.add_flag_callback(
       "--no-graph", [&recipe] { recipe.record_steps = false; },
       "On a GPU, run each step operation by operation instead of replaying a recorded one: slower, the same numbers");
-  command.add_option_function<int>("--threads", set_num_threads, "Threads of the CPU [OMP_NUM_THREADS, or one per core]")
-      ->check(CLI::Range(1, 4096));
+  add_threads_flag(command);
 }
 
 void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {

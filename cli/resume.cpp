@@ -2,6 +2,7 @@
 #include "cli/json_file.h"
 #include "cli/output.h"
 #include "cli/run_folder.h"
+#include "cli/threads_flag.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOp = "train";
-constexpr int kMostThreads = 4096;  // as --threads
 constexpr const char *kRecipe = "recipe", *kThreads = "threads", *kData = "training_data", *kEarlyStopping = "early_stopping";
 
 const std::string& entry(const ResumedRun& run, const char* name) {
@@ -119,10 +119,13 @@ void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe
   const int before = count(run, kThreads);
   check<DataError>(before >= 1 && before <= kMostThreads, kOp, "expected 1 to {} threads in the metadata of {}; got {}",
                    kMostThreads, run.state, before);
-  if (threads->count() == 0) set_num_threads(before);
-  else if (num_threads() != before)
+  if (threads->count() == 0) {
+    set_num_threads(before);
+    warn_of_threads(before);
+  } else if (num_threads() != before) {
     notes() << fmt::format("heft: the run had {} threads; with {} its numbers may differ in the last digits\n", before,
                            num_threads());
+  }
 }
 
 void check_same_data(const ResumedRun& run, const train::Setup& setup) {

@@ -16,6 +16,7 @@
 #include "cli/machine.h"
 #include "cli/output.h"
 #include "cli/run.h"
+#include "cli/threads_flag.h"
 #include "core/check.h"
 #include "core/parallel.h"
 #include "core/version.h"
@@ -115,10 +116,12 @@ void print_list(const train::Study& study, const train::StudyStore& store) {
 
 void add_study_flags(CLI::App& command, StudyFlags& flags) {
   command.add_flag("--list", flags.list, "Say what would be run, and what is finished");
-  command.add_option("--jobs", flags.jobs, "Runs at once, each a process")->check(CLI::Range(1, 4096))->capture_default_str();
+  command.add_option("--jobs", flags.jobs, "Runs at once, each a process")
+      ->check(CLI::Range(1, kMostThreads))
+      ->capture_default_str();
   command
       .add_option("--threads", flags.threads, "Threads of the CPU for each job [OMP_NUM_THREADS, or the cores, over the jobs]")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, kMostThreads));
   add_json_flag(command, flags.json, "In the end the table as JSON on stdout, what is in study.json");
 }
 
@@ -134,6 +137,7 @@ int run_study(const train::Study& study, const std::string& out, const StudyFlag
   }
   const int cores = num_threads();
   const int threads = flags.threads.value_or(std::max(1, cores / flags.jobs));
+  warn_of_threads(flags.jobs * threads);
   set_num_threads(flags.jobs == 1 ? threads : 1);
   StudyProgress progress(study, store);  // finds what is wrong
   train::write_atomically((std::filesystem::path(out) / "study.toml").string(), study.text);

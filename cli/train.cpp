@@ -17,6 +17,7 @@
 #include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
+#include "train/checkpoints.h"
 #include "train/image_sources.h"
 
 namespace heft::cli {
@@ -59,37 +60,30 @@ steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. h
 Ctrl-C and TERM finish the step, save and leave.)";
 
 // A run is gone on with, and looked at, from other folders too.
-void make_absolute(train::DataRecipe& data) {
+void make_absolute(train::Recipe& recipe) {
   const auto absolute = [](const std::string& path) {
     std::error_code none;
     return std::filesystem::exists(path, none) ? std::filesystem::absolute(path).lexically_normal().string() : path;
   };
+  train::DataRecipe& data = recipe.data;
   if (train::is_image_source(data)) data.data = absolute(data.data);
   data.dir = absolute(data.dir);
+  if (const std::string file = "file:"; data.noise.starts_with(file))
+    data.noise = file + absolute(data.noise.substr(file.size()));
+  recipe.init = absolute(recipe.init);
 }
 
-// The options of `command` write to `flags`.
-int run(Flags& flags, CLI::App& command) {
-  std::optional<ResumedRun> resumed;
-  check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
-  check(flags.config.empty() || !flags.resume, "train",
-        "expected --config or --resume, which goes on with the settings of its run; got both");
-  if (flags.resume) {
-    resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
-    take_recipe(*resumed, command, flags.recipe);
-    flags.out = resumed->folder;
-  } else {
-    take_settings(command, flags.config, flags.recipe);
-    make_absolute(flags.recipe.data);
-    // runs/latest is the latest by its name.
-    const bool named = command.get_option("--out")->count() > 0;
-    check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
-          "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
-          flags.out);
-  }
-  train::Setup setup = train::prepare(flags.recipe);
-  print_skipped(setup.data.skipped);
-  if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);
+void say_what_is_kept(const std::string& folder) {
+  const bool is_newest = std::filesystem::exists(train::newest_state(folder));
+  const std::string from = is_newest ? folder : train::last_kept(folder);
+  if (from.empty())
+    notes() << fmt::format("heft: {} has no checkpoint yet; when there is room, start again with --overwrite\n", folder);
+  else
+    notes() << fmt::format("heft: the last checkpoint is whole; when there is room, heft train --resume {} goes on from it\n",
+                           from);
+}
+
+int run_in_folder(Flags& flags, train::Setup& setup, const std::optional<ResumedRun>& resumed) {
   flags.files.record = !flags.no_record;
   RunFiles files(flags.out, setup, resumed, flags.files);
   notes() << fmt::format("{} ({} parameters) by {}, {} training images\n", setup.recipe.model, setup.net->parameter_count(),
@@ -106,6 +100,36 @@ int run(Flags& flags, CLI::App& command) {
   }
   print_results(setup, result.epochs.back(), files.best(), flags.out, flags.json);
   return kSuccess;
+}
+
+// The options of `command` write to `flags`.
+int run(Flags& flags, CLI::App& command) {
+  std::optional<ResumedRun> resumed;
+  check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
+  check(flags.config.empty() || !flags.resume, "train",
+        "expected --config or --resume, which goes on with the settings of its run; got both");
+  if (flags.resume) {
+    resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
+    take_recipe(*resumed, command, flags.recipe);
+    flags.out = resumed->folder;
+  } else {
+    take_settings(command, flags.config, flags.recipe);
+    make_absolute(flags.recipe);
+    // runs/latest is the latest by its name.
+    const bool named = command.get_option("--out")->count() > 0;
+    check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
+          "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
+          flags.out);
+  }
+  train::Setup setup = train::prepare(flags.recipe);
+  print_skipped(setup.data.skipped);
+  if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);
+  try {
+    return run_in_folder(flags, setup, resumed);
+  } catch (const WriteError&) {
+    say_what_is_kept(flags.out);
+    throw;
+  }
 }
 
 }  // namespace

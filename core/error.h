@@ -33,4 +33,10 @@ HEFT_ERROR(NumericError);   // NaN or infinity where a finite number is needed; 
 HEFT_ERROR(MemoryError);    // an allocation the machine refused
 #undef HEFT_ERROR
 
+// A file that cannot be written: its disk is full, or the user may not. The data that it was to hold are in order.
+class WriteError : public DataError {
+ public:
+  using DataError::DataError;
+};
+
 }  // namespace heft

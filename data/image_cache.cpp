@@ -49,7 +49,7 @@ std::optional<Places> places_of(const Sizes& sizes) {
 Sizes sizes_of(const CacheContents& contents) { return {contents.description.size(), contents.images, contents.image_bytes}; }
 
 [[noreturn]] void fail_with(const std::filesystem::path& path, int error) {
-  fail<DataError>(kOp, "expected to write the cache {}; the system says: {}", path.string(), std::strerror(error));
+  fail<WriteError>(kOp, "expected to write the cache {}; the system says: {}", path.string(), std::strerror(error));
 }
 
 }  // namespace

@@ -119,31 +119,6 @@ std::string describe(const ImageScan& scan, std::int64_t channels, const ImageFo
   return text;
 }
 
-void check_usable(const ImageScan& scan, const ImageFolderOptions& options, const std::vector<BrokenFile>& broken,
-                  const std::vector<std::int64_t>& counts) {
-  const std::string root = scan.source.string();
-  constexpr std::size_t kNamed = 5;
-  if (options.broken == WhenBroken::error && !broken.empty()) {
-    std::string named;
-    for (std::size_t i = 0; i < std::min(kNamed, broken.size()); ++i)
-      named += fmt::format("{}{} {}", i == 0 ? "" : "; ", broken[i].name, broken[i].reason);
-    fail<DataError>(kOp,
-                    "expected every file in {} to be an image that can be read; {} of {} are not: {}{} (skipping broken files, "
-                    "--broken skip, leaves them out; heft inspect data names them all)",
-                    root, broken.size(), scan.files.size() + scan.broken.size(), named, broken.size() > kNamed ? "; ..." : "");
-  }
-  const auto listed = [](const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); };
-  check<DataError>(!options.class_names.empty() || scan.class_names.size() >= 2, kOp,
-                   "expected the images of two classes or more in {}; got {}", root,
-                   scan.class_names.empty() ? std::string("none, there is no sub-folder")
-                                            : "those of " + scan.class_names.front() + " alone");
-  check<DataError>(options.class_names.empty() || scan.class_names == options.class_names, kOp,
-                   "expected the classes {} in {}; got {}", listed(options.class_names), root, listed(scan.class_names));
-  for (std::size_t c = 0; c < counts.size(); ++c)
-    check<DataError>(counts[c] > 0, kOp, "expected images of every class in {}; {} has none that can be read", root,
-                     scan.class_names[c]);
-}
-
 // The cache file of the scan: found, or filled by `decode`.
 std::shared_ptr<ImageCache> cached(const ImageScan& scan, const ImageFolderOptions& options, std::int64_t channels, int threads,
                                    Reasons& reasons, const std::function<void(std::size_t, std::uint8_t*)>& decode) {
@@ -177,6 +152,31 @@ std::shared_ptr<ImageCache> cached(const ImageScan& scan, const ImageFolderOptio
 
 }  // namespace
 
+void check_usable(const ImageScan& scan, const ImageCounts& counts, const ImageFolderOptions& options) {
+  const std::vector<BrokenFile>& broken = counts.broken;
+  const std::string root = scan.source.string();
+  constexpr std::size_t kNamed = 5;
+  if (options.broken == WhenBroken::error && !broken.empty()) {
+    std::string named;
+    for (std::size_t i = 0; i < std::min(kNamed, broken.size()); ++i)
+      named += fmt::format("{}{} {}", i == 0 ? "" : "; ", broken[i].name, broken[i].reason);
+    fail<DataError>(kOp,
+                    "expected every file in {} to be an image that can be read; {} of {} are not: {}{} (skipping broken files, "
+                    "--broken skip, leaves them out; heft inspect data names them all)",
+                    root, broken.size(), scan.files.size() + scan.broken.size(), named, broken.size() > kNamed ? "; ..." : "");
+  }
+  const auto listed = [](const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); };
+  check<DataError>(!options.class_names.empty() || scan.class_names.size() >= 2, kOp,
+                   "expected the images of two classes or more in {}; got {}", root,
+                   scan.class_names.empty() ? std::string("none, there is no sub-folder")
+                                            : "those of " + scan.class_names.front() + " alone");
+  check<DataError>(options.class_names.empty() || scan.class_names == options.class_names, kOp,
+                   "expected the classes {} in {}; got {}", listed(options.class_names), root, listed(scan.class_names));
+  for (std::size_t c = 0; c < counts.by_class.size(); ++c)
+    check<DataError>(counts.by_class[c] > 0, kOp, "expected images of every class in {}; {} has none that can be read", root,
+                     scan.class_names[c]);
+}
+
 ImageFolder load_images(const ImageScan& scan, const ImageFolderOptions& options) {
   check(options.size >= 1 && options.size <= options.limits.side, kOp, "expected size in [1, {}]; got {}", options.limits.side,
         options.size);
@@ -207,19 +207,19 @@ ImageFolder load_images(const ImageScan& scan, const ImageFolderOptions& options
     });
   }
 
-  ImageFolder result{.dataset = nullptr, .skipped = scan.broken};
+  ImageCounts counts{.broken = scan.broken, .by_class = std::vector<std::int64_t>(scan.class_names.size())};
   std::vector<std::size_t> kept;  // by position
-  std::vector<std::int64_t> labels, counts(scan.class_names.size());
+  std::vector<std::int64_t> labels;
   for (std::size_t i = 0; i < scan.files.size(); ++i) {
     if (!reasons[i].empty()) {
-      result.skipped.push_back({scan.files[i].name, reasons[i]});
+      counts.broken.push_back({scan.files[i].name, reasons[i]});
       continue;
     }
     kept.push_back(i);
     labels.push_back(scan.files[i].label);
-    ++counts[static_cast<std::size_t>(labels.back())];
+    ++counts.by_class[static_cast<std::size_t>(labels.back())];
   }
-  check_usable(scan, options, result.skipped, counts);
+  check_usable(scan, counts, options);
   FileImages::Fetch fetch;
   if (stored)
     fetch = [stored, kept, image_bytes](std::int64_t position, std::uint8_t* to) {
@@ -227,8 +227,8 @@ ImageFolder load_images(const ImageScan& scan, const ImageFolderOptions& options
     };
   else
     fetch = [decode, kept](std::int64_t position, std::uint8_t* to) { decode(kept[static_cast<std::size_t>(position)], to); };
-  result.dataset = std::make_shared<FileImages>(shape, std::move(labels), scan.class_names, std::move(fetch));
-  return result;
+  return {.dataset = std::make_shared<FileImages>(shape, std::move(labels), scan.class_names, std::move(fetch)),
+          .skipped = std::move(counts.broken)};
 }
 
 DatasetPtr image_folder(const std::string& folder, const ImageFolderOptions& options) {

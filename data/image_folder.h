@@ -39,6 +39,15 @@ struct ImageFolder {
   std::vector<BrokenFile> skipped = {};
 };
 
+// What decoding the files of a scan has shown.
+struct ImageCounts {
+  std::vector<BrokenFile> broken = {};      // those of the scan, then its files that cannot be read
+  std::vector<std::int64_t> by_class = {};  // of those that can
+};
+// For who has decoded them already: throws the DataError with which load_images refuses the scan. Of options, broken and
+// class_names matter.
+void check_usable(const ImageScan& scan, const ImageCounts& counts, const ImageFolderOptions& options = {});
+
 // The images of a scan as a data set: f32 (C, size, size) in [0, 1], the middle of each image that is as high as wide, resized
 // (data/resize.h). Every file is decoded once before this returns, by several threads, so that what is wrong with a data set
 // comes out before training and not in the middle of it: broken files, a class that is left without images, fewer than two

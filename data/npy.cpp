@@ -183,13 +183,13 @@ void write_npy(const std::filesystem::path& path, const Tensor& tensor) {
   header.push_back('\n');
 
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  check<DataError>(file.is_open(), kOp, "cannot open {} for writing", path.string());
+  check<WriteError>(file.is_open(), kOp, "cannot open {} for writing", path.string());
   file << kMagic << '\x01' << '\0' << static_cast<char>(header.size() & 0xff) << static_cast<char>(header.size() >> 8)
        << header;
   file.write(static_cast<const char*>(values.raw()),
              static_cast<std::streamsize>(static_cast<std::size_t>(values.numel()) * size_of(values.dtype())));
   file.close();
-  check<DataError>(!file.fail(), kOp, "cannot write all of {}", path.string());
+  check<WriteError>(!file.fail(), kOp, "cannot write all of {}", path.string());
 }
 
 }  // namespace heft::data

@@ -13,7 +13,7 @@ namespace heft::data {
 // exactly as long as its header says.
 Tensor read_npy(const std::filesystem::path& path);
 
-// Writes version 1.0, data aligned to 64 bytes, as NumPy does. Throws DataError where the file cannot be written.
+// Writes version 1.0, data aligned to 64 bytes, as NumPy does. Throws WriteError where the file cannot be written.
 void write_npy(const std::filesystem::path& path, const Tensor& tensor);
 
 }  // namespace heft::data

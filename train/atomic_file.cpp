@@ -20,21 +20,16 @@ namespace {
 constexpr const char* kOp = "write_atomically";
 constexpr std::string_view kTemporary = ".tmp-";  // then the process and a number: "state.safetensors.tmp-4711-0"
 
-[[noreturn]] void fail_with_errno(const std::string& path) {
-  const int error = errno;
-  fail<DataError>(kOp, "expected to write {}; the system says: {}", path, std::strerror(error));
-}
-
 // Beside `path`; open for the scope. The file is removed unless it was renamed.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const std::string& path) {
+  explicit TemporaryFile(const std::string& path) : target_(path) {
     static std::atomic<unsigned> count{0};
     do {  // a name may be there from a process of the same number that was killed
       path_ = fmt::format("{}{}{}-{}", path, kTemporary, ::getpid(), count++);
       descriptor_ = file_calls().open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (descriptor_ < 0 && errno == EEXIST);
-    if (descriptor_ < 0) fail_with_errno(path_);
+    if (descriptor_ < 0) fail_to_write(kOp, target_);
   }
   ~TemporaryFile() {
     if (descriptor_ >= 0) file_calls().close(descriptor_);
@@ -49,22 +44,22 @@ class TemporaryFile {
       const ssize_t written = file_calls().write(descriptor_, next, count);
       if (written < 0 && errno == EINTR) continue;
       if (written == 0) errno = EIO;  // a device that takes nothing and says nothing
-      if (written <= 0) fail_with_errno(path_);
+      if (written <= 0) fail_to_write(kOp, target_);
       next += written;
       count -= static_cast<std::size_t>(written);
     }
   }
-  void rename_to(const std::string& target) {
-    if (file_calls().fsync(descriptor_) != 0) fail_with_errno(path_);
+  void move_to_target() {
+    if (file_calls().fsync(descriptor_) != 0) fail_to_write(kOp, target_);
     const int closed = file_calls().close(descriptor_);
     descriptor_ = -1;
-    if (closed != 0) fail_with_errno(path_);
-    if (file_calls().rename(path_.c_str(), target.c_str()) != 0) fail_with_errno(target);
+    if (closed != 0) fail_to_write(kOp, target_);
+    if (file_calls().rename(path_.c_str(), target_.c_str()) != 0) fail_to_write(kOp, target_);
     renamed_ = true;
   }
 
  private:
-  std::string path_;
+  std::string target_, path_;
   int descriptor_ = -1;
   bool renamed_ = false;
 };
@@ -72,12 +67,12 @@ class TemporaryFile {
 // A rename is durable once its folder is on the disk. Filesystems that cannot sync a folder say EINVAL: nothing to do there.
 void sync(const std::string& path, int flags) {
   const int descriptor = file_calls().open(path.c_str(), O_RDONLY | O_CLOEXEC | flags, 0);
-  if (descriptor < 0) fail_with_errno(path);
+  if (descriptor < 0) fail_to_write(kOp, path);
   const int error = file_calls().fsync(descriptor) == 0 ? 0 : errno;
   file_calls().close(descriptor);
   if (error != 0 && error != EINVAL) {
     errno = error;
-    fail_with_errno(path);
+    fail_to_write(kOp, path);
   }
 }
 
@@ -96,10 +91,16 @@ pid_t writer_of(const std::string& name) {
 
 }  // namespace
 
+void fail_to_write(const char* op, const std::string& path) {
+  const int error = errno;
+  fail<WriteError>(op, "expected to write {}; the system says: {}", path,
+                   error != 0 ? std::strerror(error) : "nothing");  // a stream may forget
+}
+
 void write_atomically(const std::string& path, const std::function<void(const Sink&)>& write) {
   TemporaryFile file(path);
   write([&file](const void* bytes, std::size_t n) { file.append(bytes, n); });
-  file.rename_to(path);
+  file.move_to_target();
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   sync(folder.empty() ? "." : folder.string(), O_DIRECTORY);
 }

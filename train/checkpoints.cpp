@@ -76,6 +76,8 @@ void Checkpoints::save(const Module& net, const optim::Optimizer& opt, const Run
   if (is_epoch && options_.keep > 0) {
     std::error_code error;
     fs::create_directories(kept_folder(folder_), error);
+    check<WriteError>(!error, "checkpoints", "expected to write {}; the system says: {}", kept_folder(folder_).string(),
+                      error.message());
     const std::string name = fmt::format("{}{:04}{}", kPrefix, state.epochs, kSuffix);
     save_run((kept_folder(folder_) / name).string(), net, opt, state);
   }

@@ -6,7 +6,6 @@
 
 #include "core/check.h"
 #include "core/parallel.h"
-#include "data/image_folder.h"
 #include "data/split.h"
 
 namespace heft::train {
@@ -26,6 +25,13 @@ data::ImageFolderOptions options_of(const DataRecipe& recipe) {
           .cache = cache == "none"     ? data::ImageCaching::none
                    : cache == "memory" ? data::ImageCaching::memory
                                        : data::ImageCaching::file};
+}
+
+// Where there is no test set, images are held out of each class that has more than one.
+void check_test_share(const data::ImagePart& part, const std::vector<std::int64_t>& by_class) {
+  check<DataError>(std::any_of(by_class.begin(), by_class.end(), [](std::int64_t n) { return n > 1; }), kOp,
+                   "expected a class of two images or more in {}, to hold a test set out of; got one image of each",
+                   part.scan.source.string());
 }
 
 }  // namespace
@@ -57,12 +63,23 @@ ImageSources load_image_sources(const DataRecipe& recipe) {
   for (std::size_t i = 1; i < parts.size(); ++i) (parts[i].name == "test" ? sources.test : sources.validation) = load(parts[i]);
   if (!sources.test) sources.test = std::exchange(sources.validation, nullptr);
   if (!sources.test) {
+    check_test_share(parts.front(), data::class_counts(sources.train));
     const data::Split split = data::stratified_split(sources.train, recipe.test_share);
     sources.train = split.kept;
     sources.test = split.held_out;
   }
   if (options.cache == data::ImageCaching::none) sources.workers = std::max(1, num_threads());
   return sources;
+}
+
+void check_image_sources(const DataRecipe& recipe, const std::vector<data::ImagePart>& parts,
+                         const std::vector<data::ImageCounts>& counts) {
+  data::ImageFolderOptions options = options_of(recipe);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    data::check_usable(parts[i].scan, counts[i], options);
+    options.class_names = parts.front().scan.class_names;
+  }
+  if (parts.size() == 1) check_test_share(parts.front(), counts.front().by_class);
 }
 
 LoadedPart load_image_part(const DataRecipe& recipe, Part part, const std::vector<std::string>& class_names) {

@@ -1,5 +1,6 @@
 #include "train/metrics_log.h"
 
+#include <cerrno>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,8 @@ namespace heft::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr const char* kOp = "metrics_log";
 
 void put(Json& line, const std::string& prefix, const Evaluation& evaluation, const std::string& loss_and_accuracy) {
   line[loss_and_accuracy + "loss"] = evaluation.mean_loss;
@@ -48,19 +51,20 @@ LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path) {
   std::string kept, line;
   std::ifstream before(path);
   for (std::int64_t i = 0; i < keep; ++i) {
-    check<DataError>(static_cast<bool>(std::getline(before, line)), "metrics_log", "expected {} lines in {}; got {}", keep,
-                     path, i);
+    check<DataError>(static_cast<bool>(std::getline(before, line)), kOp, "expected {} lines in {}; got {}", keep, path, i);
     kept += line + '\n';
   }
   before.close();
   write_atomically(path, kept);
+  errno = 0;
   file_.open(path, std::ios::app);
-  check<DataError>(file_.good(), "metrics_log", "expected to append to {}; it cannot be opened", path);
+  if (!file_) fail_to_write(kOp, path);
 }
 
 void LineLog::add(const std::string& line) {
+  errno = 0;
   file_ << line << std::endl;
-  check<DataError>(file_.good(), "metrics_log", "expected to append to {}; the system refused", path_);
+  if (!file_) fail_to_write(kOp, path_);
 }
 
 void LineLog::sync() { sync_file(path_); }

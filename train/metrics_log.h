@@ -19,7 +19,7 @@ std::string metrics_line(const EpochReport& report);
 class LineLog {
  public:
   // Keeps the first `keep` lines of a file that is there: a resumed run continues it. Throws DataError where the file
-  // cannot be written or has fewer lines.
+  // has fewer lines, WriteError where it cannot be written; so does add().
   explicit LineLog(const std::string& path, std::int64_t keep = 0);
   void add(const std::string& line);
   // What was added is on the disk when it returns.

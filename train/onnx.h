@@ -24,7 +24,7 @@ struct OnnxOptions {
 // which is "[0, 1]" or "normalized".
 // It is found by running `net` and watching its operations, so any network will do whose operations have a form in
 // train/onnx_operations.cpp; ValueError names one that has none, and tells where the result depends on what no operation saw.
-// Constants of f64 become f32. Throws DataError where the system cannot write.
+// Constants of f64 become f32. Throws WriteError where the system cannot write.
 void export_onnx(const std::string& path, Module& net, const ModelInfo& info, const OnnxOptions& options = {});
 
 }  // namespace heft::train

@@ -1,11 +1,13 @@
 #include "train/tensorboard.h"
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 
 #include "core/check.h"
+#include "train/atomic_file.h"
 #include "train/protobuf.h"
 
 namespace heft::train {
@@ -79,8 +81,9 @@ TensorBoardLog::TensorBoardLog(const std::string& folder, std::int64_t from_step
 void TensorBoardLog::add(std::int64_t step, const Scalars& scalars) { file_ << scalars_record(now(), step, scalars); }
 
 void TensorBoardLog::flush() {
+  errno = 0;
   file_.flush();
-  check<DataError>(file_.good(), "tensorboard", "expected to write {}; the system refused", path_);
+  if (!file_) fail_to_write("tensorboard", path_);
 }
 
 void remove_event_files(const std::string& folder) {

@@ -29,7 +29,7 @@ std::string scalars_record(double wall_time, std::int64_t step, const Scalars& s
 class TensorBoardLog {
  public:
   // Starts a file events.out.tfevents.TIME.heft in `folder`, which is made if need be. `from_step` above 0: the run goes on
-  // there; at 0 a run begins, and the older files are removed. Throws DataError where the file cannot be written.
+  // there; at 0 a run begins, and the older files are removed. Throws WriteError where the file cannot be written.
   explicit TensorBoardLog(const std::string& folder, std::int64_t from_step = 0);
   void add(std::int64_t step, const Scalars& scalars);
   // What was added has left the process. Throws DataError where it could not.

@@ -16,7 +16,7 @@ namespace {
 
 constexpr const char* kOp = "workers";
 // How a line begins.
-constexpr char kReport = ' ', kDataError = 'D', kValueError = 'V', kDeviceError = 'C', kError = 'E';
+constexpr char kReport = ' ', kDataError = 'D', kWriteError = 'W', kValueError = 'V', kDeviceError = 'C', kError = 'E';
 
 // Where nobody reads any more, the system ends this process.
 void write_line(int pipe, char kind, const std::string& text) {
@@ -37,6 +37,8 @@ void write_line(int pipe, char kind, const std::string& text) {
   std::signal(SIGPIPE, SIG_DFL);
   try {
     work([pipe](const std::string& line) { write_line(pipe, kReport, line); });
+  } catch (const WriteError& error) {
+    write_line(pipe, kWriteError, error.what());
   } catch (const DataError& error) {
     write_line(pipe, kDataError, error.what());
   } catch (const ValueError& error) {
@@ -56,6 +58,7 @@ std::optional<std::string> first_line(std::string& unread) {
   const char kind = unread[0];
   const std::string text = unread.substr(1, end - 1);
   unread.erase(0, end + 1);
+  if (kind == kWriteError) fail<WriteError>(kOp, "{}", text);
   if (kind == kDataError) fail<DataError>(kOp, "{}", text);
   if (kind == kValueError) fail<ValueError>(kOp, "{}", text);
   if (kind == kDeviceError) fail<DeviceError>(kOp, "{}", text);

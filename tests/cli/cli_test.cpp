@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/version.h"
@@ -94,7 +95,6 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(exit_code(train + "--imbalance exp:2") == 2);
   CHECK(exit_code(train + "--class-order 0,0,1,2 --imbalance exp:0.1") == 2);
   CHECK(exit_code(train + "--val-split 1") == 2);
-  CHECK(exit_code(train + "--threads 0") == 2);
   CHECK(exit_code("summary lenet6") == 2);
   CHECK(exit_code("train --data-dir '" + data.folder.file("none") + "' " + data.out("run")) == 3);
   CHECK(contains(heft_command(data.folder, "demo --data-dir '" + data.folder.file("none") + "'").err, "dataset-fashion-mnist"));
@@ -102,6 +102,32 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(exit_code(train + "--lr 1e30 --epochs 2") == 4);
   data.folder.write("t10k-labels-idx1-ubyte", "garbage");
   CHECK(exit_code(train) == 3);
+}
+
+TEST_CASE("heft: a number of threads that is out of reason is refused, one above that of the CPUs remarked once", "[cli]") {
+  const Blobs data;
+  const auto heft = [&](const std::string& threads, const std::string& more = "") {
+    return heft_command(data.folder, "train --data idx --data-dir '" + data.folder.path() +
+                                         "' --model mlp --epochs 1 --threads " + threads + " --overwrite " + data.out("run") +
+                                         more);
+  };
+  for (const char* threads : {"0", "-1", "1025", "4096", "99999999999999999999"}) {
+    const Result refused = heft(threads);
+    INFO(refused.err);
+    CHECK(refused.exit_code == 2);
+    CHECK(contains(refused.err, threads));
+  }
+  CHECK(contains(heft("1025").err, "1025 not in range 1 to 1024"));
+  CHECK(heft_command(data.folder, "study none.toml --jobs 1025").exit_code == 2);
+  const auto cpus = std::thread::hardware_concurrency();
+  const std::string most = std::to_string(cpus), beyond = std::to_string(cpus + 1);
+  CHECK_FALSE(contains(heft(most).err, "is likely to be faster"));
+  const Result remarked = heft(beyond);
+  CHECK(remarked.exit_code == 0);
+  const std::size_t at = remarked.err.find("heft: " + beyond + " threads on " + most + " CPU");
+  REQUIRE(at != std::string::npos);
+  CHECK(remarked.err.find("is likely to be faster", at) == remarked.err.rfind("is likely to be faster"));
+  CHECK_FALSE(contains(heft(beyond, "--quiet").err, "is likely to be faster"));
 }
 
 TEST_CASE("heft train: the files of a run", "[cli]") {

@@ -87,6 +87,25 @@ TEST_CASE("heft train: a run knows where its images are from any folder, and may
   CHECK(moved.exit_code == 0);
 }
 
+TEST_CASE("heft train: the files of wrong labels and of first weights are found from any folder, too",
+          "[cli][images][resume]") {
+  const Images images;
+  images.folder.write("labels", std::string(25, '\1'));
+  const std::string into = "cd '" + images.folder.path() + "' && ";
+  REQUIRE(heft_command(images.folder, images.train("first")).exit_code == 0);
+  const Result begun =
+      heft_command(images.folder, images.train("run") + "--noise file:labels --init first/model.safetensors", into);
+  INFO(begun.err);
+  REQUIRE(begun.exit_code == 0);
+  const json config = json::parse(read_text(images.folder.file("run/config.json")));
+  CHECK(config["data"]["noise"] == "file:" + images.folder.file("labels"));
+  CHECK(config["init"] == images.folder.file("first/model.safetensors"));
+  const Result resumed =
+      heft_command(images.folder, "train --epochs 3 --resume '" + images.folder.file("run") + "'", "cd / && ");
+  INFO(resumed.err);
+  CHECK(resumed.exit_code == 0);
+}
+
 TEST_CASE("heft eval: the images of a run, at the size and with the channels of its model", "[cli][images]") {
   const Images images;
   REQUIRE(heft_command(images.folder, images.train("run")).exit_code == 0);
@@ -125,7 +144,7 @@ TEST_CASE("heft inspect data: a table, and the same as JSON", "[cli][images]") {
   std::filesystem::create_directories(images.path() + "/val/empty");
   const Result table = heft_command(images.folder, "inspect data '" + images.path() + "'");
   INFO(table.out);
-  CHECK(table.exit_code == 0);
+  CHECK(table.exit_code == 3);  // as heft train says, below
   for (const char* text :
        {"class                train       val\n", "bright                  13         4\n",
         "dark                    13         7\n", "empty                    -         0\n",
@@ -139,7 +158,7 @@ TEST_CASE("heft inspect data: a table, and the same as JSON", "[cli][images]") {
     CHECK(contains(table.out, text));
   }
   const Result result = heft_command(images.folder, "inspect data --json --threads 2 '" + images.path() + "'");
-  REQUIRE(result.exit_code == 0);
+  REQUIRE(result.exit_code == 3);
   const json report = json::parse(result.out);
   const json& train = report["parts"][0];
   CHECK(train["name"] == "train");
@@ -152,6 +171,45 @@ TEST_CASE("heft inspect data: a table, and the same as JSON", "[cli][images]") {
   CHECK(report["duplicates"][0]["files"][1] == json({{"file", "train/bright/copy.png"}, {"class", "bright"}}));
 }
 
+TEST_CASE("heft inspect data: ends as heft train would begin, with its words and its exit code", "[cli][images]") {
+  const Images images;
+  const std::string inspect = "inspect data '" + images.path() + "' ";
+  const auto agree = [&](const std::string& flags, const std::string& reason) {
+    const Result seen = heft_command(images.folder, inspect + flags);
+    const Result trained = heft_command(images.folder, images.train("run") + "--overwrite " + flags);
+    INFO(seen.out << seen.err << trained.err);
+    CHECK(seen.exit_code == (reason.empty() ? 0 : 3));
+    CHECK(seen.exit_code == trained.exit_code);
+    CHECK(contains(seen.out, "class"));
+    CHECK(contains(seen.err, reason));
+    if (reason.empty()) CHECK(seen.err.empty());
+    else CHECK(seen.err == trained.err);
+  };
+  agree("", "");
+  images.put("train", "dark", "\x1b[31m.png", "Once upon a time");
+  agree("", "1 of 26 are not: dark/?[31m.png is a text");
+  agree("--broken skip --quiet --json", "");
+  std::filesystem::remove(images.path() + "/train/dark/\x1b[31m.png");
+  std::filesystem::create_directories(images.path() + "/val/empty");
+  agree("", "expected the classes bright, dark in " + images.path() + "/val; got bright, dark, empty");
+  std::filesystem::create_directories(images.path() + "/train/empty");
+  agree("", "expected images of every class in " + images.path() + "/train; empty has none that can be read");
+  std::filesystem::remove_all(images.path() + "/val");
+  std::filesystem::remove_all(images.path() + "/train/empty");
+  std::filesystem::remove_all(images.path() + "/train/bright");
+  agree("", "expected the images of two classes or more in " + images.path() + "/train; got those of dark alone");
+  std::filesystem::remove_all(images.path());
+  for (const char* name : {"bright", "dark"}) images.put(".", name, "0.png", plain_png(9, 8, {9}));
+  agree("",
+        "expected a class of two images or more in " + images.path() + ", to hold a test set out of; got one image of each");
+  images.put(".", "dark", "1.png", plain_png(9, 8, {8}));
+  agree("", "");
+  std::filesystem::remove_all(images.path());
+  std::filesystem::create_directories(images.path());
+  agree("", "expected the images of two classes or more in " + images.path() + "; got none, there is no sub-folder");
+  CHECK(heft_command(images.folder, inspect + "--broken perhaps").exit_code == 2);
+}
+
 TEST_CASE("heft inspect data: nothing that can be used is exit 3", "[cli][images]") {
   const TemporaryDirectory folder;
   const auto exit_code = [&](const std::string& arguments) { return heft_command(folder, "inspect " + arguments).exit_code; };
@@ -161,17 +219,18 @@ TEST_CASE("heft inspect data: nothing that can be used is exit 3", "[cli][images
   const Result broken = heft_command(folder, "inspect data '" + folder.file("a") + "'");
   CHECK(broken.exit_code == 3);
   CHECK(contains(broken.out, "b/x.png is a text"));
-  CHECK(contains(broken.err, "no image that can be used in"));
+  CHECK(contains(broken.err, "1 of 1 are not: b/x.png is a text"));
   CHECK(exit_code("data '" + folder.file("none") + "'") == 3);
   CHECK(exit_code("data") == 2);
   CHECK(exit_code("") == 2);
   folder.write("a/b/\x1b[31m.png", plain_png(1, 1, {1}));
   const Result named = heft_command(folder, "inspect data '" + folder.file("a") + "'");
-  CHECK(named.exit_code == 0);
+  CHECK(named.exit_code == 3);
+  CHECK(contains(named.err, "1 of 2 are not"));
   folder.write("a/b/\x1b[32m.png", "text");
   const Result escaped = heft_command(folder, "inspect data '" + folder.file("a") + "'");
   CHECK(contains(escaped.out, "b/\\x1b[32m.png is a text"));
-  CHECK_FALSE(contains(escaped.out, "\x1b"));
+  CHECK_FALSE(contains(escaped.out + escaped.err, "\x1b"));
   folder.write("list.csv", "a/b/y.png,cat\n");
   CHECK(exit_code("data '" + folder.file("list.csv") + "'") == 3);
 }

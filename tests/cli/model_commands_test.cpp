@@ -164,7 +164,7 @@ TEST_CASE("heft export: onnx, npy and safetensors", "[cli]") {
   CHECK(trained.command("export '" + trained.run + "' --to safetensors -o '" + trained.run + "/model.safetensors'").exit_code ==
         2);
   CHECK(test::read_text(trained.run + "/model.safetensors") == before);
-  CHECK(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("none/x.onnx")).exit_code == 3);
+  CHECK(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("none/x.onnx")).exit_code == 1);
 }
 
 TEST_CASE("heft predict: classes of image files, as the network saw its training images", "[cli]") {

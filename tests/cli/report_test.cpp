@@ -302,7 +302,7 @@ TEST_CASE("heft report: bad data exits with 3, names file and line, and leaves t
 
   write_run(folder, "good");
   const Result nowhere = report(folder, {"good"}, "none/out.html");
-  CHECK(nowhere.exit_code == 3);
+  CHECK(nowhere.exit_code == 1);
   CHECK(contains(nowhere.err, "none/out.html"));
 }
 

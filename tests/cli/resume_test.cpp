@@ -205,6 +205,31 @@ TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or
   CHECK(contains(again.err, "that can be made (--out); the system says of " + in_file));
 }
 
+TEST_CASE("heft train: where a file finds no room, the error says so and what is kept, and the run goes on when there is some",
+          "[cli][resume]") {
+  const Blobs data;
+  const std::string run = data.run("run"), train = "train " + data.flags();
+  // A full disk, but for the system's reason: files end after so many blocks.
+  const auto with_blocks = [&](int blocks, const std::string& arguments) {
+    return heft_command(data.folder, arguments, "trap '' XFSZ; ulimit -f " + std::to_string(blocks) + "; ");
+  };
+  Result full = with_blocks(8, train + "--epochs 2 --out " + run);
+  INFO(full.err);
+  CHECK(full.exit_code == 1);
+  CHECK(contains(full.err, "expected to write " + run + "/"));
+  CHECK(contains(full.err, "; the system says: File too large\n"));
+  CHECK(contains(full.err, "heft: " + run + " has no checkpoint yet; when there is room, start again with --overwrite\n"));
+  CHECK(data.heft(train + "--epochs 2 --overwrite --out " + run).exit_code == 0);
+  full = with_blocks(8, "train --epochs 3 --resume " + run);
+  INFO(full.err);
+  CHECK(full.exit_code == 1);
+  CHECK(contains(full.err, "; the system says: File too large\n"));
+  CHECK(contains(full.err,
+                 "the last checkpoint is whole; when there is room, heft train --resume " + run + " goes on from it\n"));
+  CHECK(data.heft("train --epochs 3 --resume " + run).exit_code == 0);
+  CHECK(metrics_of(run).size() == 3);
+}
+
 TEST_CASE("heft train: --early-stopping ends a run whose validation part no longer gains", "[cli][resume]") {
   const Blobs data;
   const std::string run = data.run("run");

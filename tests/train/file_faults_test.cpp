@@ -20,8 +20,8 @@
 #include "train/file_calls.h"
 #include "train/safetensors.h"
 
-using heft::DataError;
 using heft::Tensor;
+using heft::WriteError;
 using heft::test::contains;
 using heft::test::files_in;
 using heft::test::message_of;
@@ -134,10 +134,11 @@ TEST_CASE("write_atomically: a call that fails leaves the old file or the new on
       const Faults faults({.at = at, .error = error, .kind = kind, .most = most});
       try {
         write_safetensors(disk.path, contents(2));
-      } catch (const DataError& failure) {
+      } catch (const WriteError& failure) {  // of the file itself or of its folder
         failed = true;
         INFO(failure.what());
-        CHECK(contains(failure.what(), disk.folder.path()));
+        CHECK(contains(failure.what(), "expected to write " + disk.folder.path()));
+        CHECK_FALSE(contains(failure.what(), ".tmp-"));
         CHECK(contains(failure.what(), std::strerror(error)));
       }
     }
