@@ -2,6 +2,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/lanes.h"
 #include "core/cpu/primitive.h"
+#include "core/cpu/small.h"
 #include "core/ops.h"
 
 namespace heft {
@@ -42,6 +43,7 @@ auto describe_pool_backward(dnnl::algorithm algorithm, const Geometry& g) {
 MaxPoolResult CpuBackend::max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
   if (!ours(x)) return reference_backend().max_pool2d(x, geometry);
   if (lanes::is_inside(x)) return lanes::max_pool2d(x, geometry);
+  if (small::halves(x, geometry)) return small::max_pool2d(x);
   Call call(cached("max_pool2d", key_of(Kind::max_pool, x, geometry), [&] {
     return Primitive(describe_forward(kMax, describe_geometry(x, geometry)), {DNNL_ARG_SRC, DNNL_ARG_DST, DNNL_ARG_WORKSPACE});
   }));
@@ -55,6 +57,7 @@ MaxPoolResult CpuBackend::max_pool2d(const Tensor& x, const Pool2dGeometry& geom
 Tensor CpuBackend::max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) {
   if (!ours(dy)) return reference_backend().max_pool2d_backward(dy, where, x, geometry);
   if (lanes::is_inside(x)) return lanes::max_pool2d_backward(dy, where, x.shape(), geometry);
+  if (small::halves(x, geometry)) return small::max_pool2d_backward(dy, where, x.shape());
   Call call(cached("max_pool2d", key_of(Kind::max_pool_input, x, geometry), [&] {
     return Primitive(describe_pool_backward(kMax, describe_geometry(x, geometry)),
                      {DNNL_ARG_DIFF_DST, DNNL_ARG_WORKSPACE, DNNL_ARG_DIFF_SRC});

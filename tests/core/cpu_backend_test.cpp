@@ -176,9 +176,27 @@ TEST_CASE("cpu: where images lie in lanes, a NaN wins its window and no other", 
   CHECK(error(fast().max_pool2d_backward(dy, got.where, inside, {}), plain().max_pool2d_backward(dy, want.where, x, {})) == 0);
 }
 
+TEST_CASE("cpu: in windows of 2 x 2 of a few images a NaN wins, the first of several", "[cpu][pool2d][simd]") {
+  const Shape shape{1, 3, 6, 46};
+  Tensor x = numbers(shape, 1);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  for (const std::int64_t j : {0, 7, 18, 33, 40, 45}) x.slice(2, 1, 2).slice(3, j, j + 1).fill_(nan);
+  x.slice(2, 0, 1).slice(3, 18, 19).fill_(nan);
+  x.slice(2, 1, 2).slice(3, 32, 33).fill_(nan);
+  x.slice(1, 1, 2).slice(2, 2, 4).fill_(-infinity);
+  x.slice(1, 2, 3).slice(2, 2, 4).fill_(1);  // all equal: the first wins
+  const MaxPoolResult got = fast().max_pool2d(x, {}), want = plain().max_pool2d(x, {});
+  const std::vector<float> a = got.output.to_vector<float>(), b = want.output.to_vector<float>();
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(((std::isnan(a[i]) && std::isnan(b[i])) || a[i] == b[i]));
+  const Tensor dy = numbers(got.output.shape(), 3);
+  CHECK(error(fast().max_pool2d_backward(dy, got.where, x, {}), plain().max_pool2d_backward(dy, want.where, x, {})) == 0);
+}
+
 TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", "[cpu][pool2d][simd]") {
   const std::vector<std::pair<Shape, Pool2dGeometry>> cases = {
       {{2, 16, 8, 8}, {}},
+      {{1, 6, 28, 28}, {}},
+      {{3, 2, 71, 70}, {}},
       {{2, 6, 9, 7}, {.kernel = {3, 2}, .stride = {2, 1}}},
       {{3, 20, 11, 11}, {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}},
       {{2, 64, 8, 8}, {.kernel = {8, 8}, .stride = {8, 8}}},
