@@ -14,7 +14,7 @@ if(HEFT_NVCC AND (heft_gpus OR NOT HEFT_CUDA STREQUAL "AUTO"))
   set(HEFT_CUDA_ENABLED ${CUDAToolkit_FOUND})
 endif()
 if(HEFT_CUDA_ENABLED)
-  # What a user compiles runs here; a release names its architectures: -DCMAKE_CUDA_ARCHITECTURES="75;80;86;89;90".
+  # What a user compiles runs here; a release names its architectures: -DCMAKE_CUDA_ARCHITECTURES="80;86;89;90".
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90)
     if(heft_gpus)

@@ -18,7 +18,8 @@ class OpaqueLayout {
   virtual ~OpaqueLayout() = default;
   virtual Backend& owner() const = 0;
   virtual bool equals(const OpaqueLayout& other) const = 0;
-  // Elements in the buffer; more than the shape's numel() when the format pads. Padding holds zeros.
+  // Elements of the tensor's dtype in the buffer: more than the shape's numel() when the format pads, with zeros, and fewer
+  // when it keeps values in fewer bits (is_compact, core/tensor.h).
   virtual std::size_t buffer_elements() const = 0;
   // For messages and profiles only, e.g. "blocked 16c".
   virtual std::string str() const = 0;

@@ -4,15 +4,18 @@
 namespace heft {
 namespace {
 
-// Brings every operand to one layout: the first usable opaque one among operands of equal shape, else row-major.
-// Strided operands stay strided: binary kernels walk them.
+// Brings every operand to one layout: the first usable opaque one among operands of equal shape, else row-major; one that
+// rounds only where all operands have it. Strided operands stay strided: binary kernels walk them.
 void align(Backend& backend, bool keeps_zero, std::initializer_list<Tensor*> operands) {
   const Tensor* model = nullptr;
-  bool equal_shapes = true;
+  const Tensor& first = **operands.begin();
+  bool equal_shapes = true, equal_layouts = true;
   for (const Tensor* t : operands) {
-    equal_shapes = equal_shapes && t->shape() == (*operands.begin())->shape();
-    if (!model && usable_layout(*t, backend, keeps_zero)) model = t;
+    equal_shapes = equal_shapes && t->shape() == first.shape();
+    equal_layouts = equal_layouts && t->layout() == first.layout();
   }
+  for (const Tensor* t : operands)
+    if (!model && usable_layout(*t, backend, keeps_zero) && (equal_layouts || !is_compact(*t))) model = t;
   const Layout layout = model && equal_shapes ? model->layout() : Layout{};
   for (Tensor* t : operands) {
     if (t->layout() == layout) continue;

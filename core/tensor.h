@@ -133,4 +133,7 @@ class Tensor {
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 
+// Whether x keeps its values in fewer bits than its dtype has, in a backend's own layout.
+inline bool is_compact(const Tensor& x) { return x.buffer_elements() < x.numel(); }
+
 }  // namespace heft

@@ -41,8 +41,8 @@ bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, cons
 bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const bf16* turned, bf16* dx);
 
 // The same on Hopper's warpgroup products, stride 1, where a GPU has them and there are channels enough to be faster; 32 of the
-// reduced channels at a time (conv_wgmma.cu). `turned`: weights of conv_turn_weights; null: nothing is launched, and the answer
-// is whether it would be.
+// reduced channels at a time, 64 in bf16 (conv_wgmma.cu). `turned`: weights of conv_turn_weights; null: nothing is launched,
+// and the answer is whether it would be.
 bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
                         float* y);
 bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const bf16* weight, const float* bias,

@@ -17,8 +17,9 @@ std::string why_unavailable();
 // How f32 matrix products and convolutions multiply. tf32, the default: on tensor cores, each factor rounded to 11 significant
 // bits and sums in f32, a relative error of about 3e-4; f32: exact products, and several times slower. bf16, mixed precision:
 // convolutions of channels in multiples of 8 round their factors to 8 significant bits and keep the images that they leave so,
-// and so does what follows them; cuBLAS may round its factors likewise; parameters, their gradients and momentum, statistics,
-// logits and losses stay f32, log u f64.
+// and so do batch norm, pooling, ReLU and sums behind them (1 to 4 input channels multiply in TF32); cuBLAS may round its
+// factors likewise; parameters, their gradients and momentum, statistics, and what comes of linear layers and losses stay f32,
+// log u f64. A recorded step (train/recorded_step.h) keeps the precision that it was recorded in.
 enum class Precision { tf32, f32, bf16 };
 void set_precision(Precision precision);
 Precision precision();

@@ -15,7 +15,7 @@ constexpr int kThreads = 256;
 
 // V values that move in one access.
 template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
+struct alignas(sizeof(T) * V < 16 ? sizeof(T) * V : 16) Pack {
   T v[V];
 };
 

@@ -1,6 +1,7 @@
 // Channels-last: images (N, C, H, W) lie in memory as (N, H, W, C), a convolution's weight (O, C, kh, kw) as (O, kh, kw, C).
 // Never padded, so every elementwise kernel may run flat over it. In mixed precision an image of f32 may be kept in bf16, two
-// values where one would be: the dtype says what users meet, the layout what lies in memory. Internal to cuda/.
+// values where one would be: the dtype says what users meet, the layout what lies in memory, and a kernel that has no loop for
+// bf16 converts first (as_channels_last). Internal to cuda/.
 #pragma once
 
 #include "core/tensor.h"

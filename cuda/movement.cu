@@ -1,5 +1,6 @@
 // Filling, copying (between devices too) and converting.
 #include "core/convert.h"
+#include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/map.cuh"
 #include "cuda/strided.cuh"
@@ -24,6 +25,12 @@ void fill_on_device(Tensor& x, double value) {
   const T v = convert<double, T>(value);
   if (x.is_opaque()) return cuda::for_each("fill", x.buffer_elements(), [=] __device__(std::int64_t i) { p[i] = v; });
   cuda::for_each_strided<1>("fill", x.shape(), {x.strides()}, [=] __device__(const std::int64_t(&at)[1]) { p[at[0]] = v; });
+}
+
+void fill_in_bf16(Tensor& x, double value) {
+  auto* p = cuda::values<cuda::bf16>(x);
+  const auto v = static_cast<cuda::bf16>(static_cast<float>(value));
+  cuda::for_each("fill", x.numel(), [=] __device__(std::int64_t i) { p[i] = v; });
 }
 
 std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
@@ -69,6 +76,7 @@ void CudaBackend::fill(Tensor& x, double value) {
     if (bytes > 0) HEFT_CUDA(cudaMemsetAsync(x.mutable_raw(), 0, bytes, cuda::stream()));
     return;
   }
+  if (cuda::in_bf16(x)) return fill_in_bf16(x, value);
   dispatch_all(x.dtype(), [&]<class T>() { fill_on_device<T>(x, value); });
 }
 

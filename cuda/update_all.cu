@@ -91,13 +91,14 @@ struct Values {
   std::int64_t n;
 };
 
-__device__ unsigned arrivals;  // blocks of squares_kernel that are done; 0 between steps
+__device__ unsigned arrivals;  // blocks of a single launch of squares_kernel that are done; 0 between launches
 
 // Block by block into `sums`, of which all launches of a step have `blocks` together; the last block to finish turns them into
-// the factor.
+// the factor. `counter`: where several launches count the blocks that are done, null for a single one.
 template <class T>
 __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks, std::int64_t first, std::int64_t blocks,
-                               double* sums, double largest, double scale, double* factors, std::int64_t last) {
+                               double* sums, unsigned* counter, double largest, double scale, double* factors,
+                               std::int64_t last) {
   __shared__ double shared[32];
   const int tensor = chunks.tensor_of(static_cast<int>(blockIdx.x));
   const Values<T> v = chunks.entries[tensor];
@@ -107,7 +108,7 @@ __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks,
   for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) sum += static_cast<double>(v.values[i]) * v.values[i];
   sum = cuda::block_sum(sum, shared);
   if (threadIdx.x == 0) sums[first + blockIdx.x] = sum;
-  if (!cuda::arrives_last(&arrivals, static_cast<unsigned>(blocks))) return;
+  if (!cuda::arrives_last(counter ? counter : &arrivals, static_cast<unsigned>(blocks))) return;
   sum = 0;
   for (std::int64_t i = threadIdx.x; i < blocks; i += blockDim.x) sum += __ldcg(sums + i);
   const double norm = std::sqrt(cuda::block_sum(sum, shared)) * scale;
@@ -118,7 +119,13 @@ __global__ void squares_kernel(const __grid_constant__ Chunks<Values<T>> chunks,
 
 template <class T>
 void clip(const std::vector<Tensor>& gradients, std::int64_t blocks, double largest, double scale, Tensor& factors) {
-  Tensor sums = Tensor::empty({blocks}, DType::f64, Device::cuda());
+  Tensor sums = Tensor::empty({blocks + 1}, DType::f64, Device::cuda());
+  // Launches of another step may come in between, so these count in memory of their own.
+  unsigned* counter = nullptr;
+  if (gradients.size() > kMost) {
+    counter = reinterpret_cast<unsigned*>(cuda::values<double>(sums) + blocks);
+    HEFT_CUDA(cudaMemsetAsync(counter, 0, sizeof *counter, cuda::stream()));
+  }
   std::int64_t first = 0;
   for (std::size_t begin = 0; begin < gradients.size(); begin += kMost) {
     Chunks<Values<T>> chunks;
@@ -126,7 +133,7 @@ void clip(const std::vector<Tensor>& gradients, std::int64_t blocks, double larg
       chunks.add({cuda::values<T>(gradients[i]), gradients[i].buffer_elements()}, gradients[i].buffer_elements());
     if (chunks.blocks() == 0) continue;
     cuda::launch(squares_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, first, blocks,
-                 cuda::values<double>(sums), largest, scale, cuda::values<double>(factors), factors.numel() - 1);
+                 cuda::values<double>(sums), counter, largest, scale, cuda::values<double>(factors), factors.numel() - 1);
     cuda::launched("gradient_norm");
     first += chunks.blocks();
   }

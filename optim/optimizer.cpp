@@ -91,7 +91,8 @@ void Optimizer::step() {
 // A parameter's value and its gradient times `scale`, and the tensors remembered of it, all in one layout.
 std::pair<Tensor, Tensor> Optimizer::ready(Slot& slot, double scale) {
   Tensor value = slot.parameter.value();
-  if (!value.is_opaque() && !value.is_contiguous()) slot.parameter.set_value(value = value.contiguous());
+  // What is optimised has all of its digits: a network's parameters always, an activation that was made a leaf from here on.
+  if (is_compact(value) || (!value.is_opaque() && !value.is_contiguous())) slot.parameter.set_value(value = value.contiguous());
   Tensor gradient = scale == 1 ? slot.parameter.grad() : slot.parameter.grad() * scale;
   follow(gradient, value);
   if (!gradient.is_opaque()) gradient = gradient.contiguous();

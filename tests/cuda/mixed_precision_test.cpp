@@ -1,4 +1,5 @@
 // Mixed precision on a GPU: images that convolutions leave are kept in bf16, whatever users see stays f32.
+#include "autograd/elementwise.h"
 #include "autograd/images.h"
 #include "core/backend.h"
 #include "core/ops.h"
@@ -7,6 +8,7 @@
 #include "layers/losses.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
+#include "optim/sgd.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 #include "tests/cuda/precision.h"
@@ -40,7 +42,11 @@ const Layer layers[] = {{{3, 8, 9, 7}, {16, 8, 3, 3}, {.padding = {1, 1}}},
                         {{4, 24, 6, 5}, {8, 24, 1, 1}, {}},
                         {{2, 72, 11, 13}, {40, 72, 5, 5}, {.stride = {2, 1}, .padding = {2, 2}}},
                         {{3, 16, 12, 12}, {16, 16, 3, 3}, {.padding = {2, 2}, .dilation = {2, 2}}},
-                        {{3, 16, 20, 20}, {24, 16, 4, 4}, {.stride = {4, 4}}}};
+                        {{3, 16, 20, 20}, {24, 16, 4, 4}, {.stride = {4, 4}}},
+                        // Few channels, as of images: in TF32, but what they leave is in bf16.
+                        {{5, 1, 28, 28}, {8, 1, 3, 3}, {.padding = {1, 1}}},
+                        {{3, 3, 13, 17}, {16, 3, 3, 3}, {.padding = {1, 1}}},
+                        {{2, 4, 19, 21}, {24, 4, 7, 7}, {.stride = {2, 2}, .padding = {3, 3}}}};
 
 }  // namespace
 
@@ -82,6 +88,8 @@ TEST_CASE("images kept in bf16 pass through everything, and are f32 to whoever l
   CHECK(a.shape() == shape);
   CHECK(a.to_vector<double>() == x.to_vector<double>());
   CHECK(a.clone().to_vector<double>() == x.to_vector<double>());
+  Tensor filled = Tensor::empty_like(a);
+  CHECK(filled.fill_(1.5).to_vector<double>() == Tensor::full(shape, 1.5).to_vector<double>());
   CHECK(Tensor::zeros_like(a).to_vector<double>() == Tensor::zeros_like(x).to_vector<double>());
   Tensor target = Tensor::empty_like(a);
   target.copy_(other);
@@ -92,11 +100,20 @@ TEST_CASE("images kept in bf16 pass through everything, and are f32 to whoever l
   const auto same = [](const Tensor& got, const Tensor& want) { check_close(got.contiguous().to(Device::cpu()), want, 4e-3); };
   same(a + b, x + other);
   same(a * b, x * other);
-  same(a + other.to(Device::cuda()), x + other);  // beside a row-major one
+  // Beside one that has all of its digits nothing is rounded.
+  const Tensor fine = normal(shape, 9, DType::f32);
+  check_close((a * fine.to(Device::cuda())).contiguous().to(Device::cpu()), x * fine, 1e-6);
+  check_close((fine.to(Device::cuda()) + a).contiguous().to(Device::cpu()), x + fine, 1e-6);
   same(unary(a, fn::Exp{}), unary(x, fn::Exp{}));
   same(unary(a, fn::Relu{}), unary(x, fn::Relu{}));
   CHECK((a + b).layout().str() == "channels-last in bf16");
   CHECK(unary(a, fn::Relu{}).layout().str() == "channels-last in bf16");
+  // A leaf that is optimised is f32 from then on.
+  const Variable leaf(a.clone(), true);
+  optim::SGD sgd({leaf}, {.lr = 0.25});
+  backward(leaf * 1.0, Tensor::ones(shape, DType::f32, Device::cuda()));
+  sgd.step();
+  check_close(leaf.value().contiguous().to(Device::cpu()), x - 0.25, 1e-6);
   // Where the precision is another one they are read all the same.
   cuda::set_precision(cuda::Precision::f32);
   const Variable w(numbers({8, 16, 3, 3}, 5));
