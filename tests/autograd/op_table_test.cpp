@@ -53,13 +53,6 @@ std::vector<std::pair<Variable, Tensor>> tangents_of(const Variables& leaves) {
   return tangents;
 }
 
-// The nearest numbers that bf16 has.
-Tensor in_bf16(const Tensor& x) {
-  std::vector<float> values = x.to_vector<float>();
-  for (float& v : values) v = round_to_bf16(v);
-  return Tensor::from(values, x.shape());
-}
-
 struct How {
   bool images_from_conv = false, bf16_inputs = false;
 };

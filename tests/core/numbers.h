@@ -16,11 +16,15 @@ inline Tensor normal(const Shape& shape, std::uint64_t seed, DType dtype = DType
   return random_normal(shape, 0, 1, dtype, Device::cpu(), RandomKey{seed});
 }
 
-// The nearest number with 8 significant bits, to even between two.
-inline float round_to_bf16(float v) {
-  auto bits = std::bit_cast<std::uint32_t>(v);
-  bits += 0x7fff + (bits >> 16 & 1);
-  return std::bit_cast<float>(bits & 0xffff0000u);
+// The nearest numbers with 8 significant bits, to even between two.
+inline Tensor in_bf16(const Tensor& x) {
+  std::vector<float> values = x.to_vector<float>();
+  for (float& v : values) {
+    auto bits = std::bit_cast<std::uint32_t>(v);
+    bits += 0x7fff + (bits >> 16 & 1);
+    v = std::bit_cast<float>(bits & 0xffff0000u);
+  }
+  return Tensor::from(values, x.shape());
 }
 
 inline double inner_product(const Tensor& a, const Tensor& b) {

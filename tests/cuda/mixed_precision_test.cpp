@@ -12,6 +12,7 @@
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 #include "tests/cuda/precision.h"
+#include "tests/cuda/weighted_step.h"
 #include "train/recorded_step.h"
 
 using namespace heft;
@@ -20,9 +21,7 @@ using namespace heft::test;
 namespace {
 
 Tensor numbers(const Shape& shape, std::uint64_t seed, double scale = 1) {
-  std::vector<float> values = normal(shape, seed, DType::f32).to_vector<float>();
-  for (float& v : values) v = round_to_bf16(static_cast<float>(v * scale));
-  return Tensor::from(values, shape);
+  return in_bf16(normal(shape, seed, DType::f32) * scale);
 }
 
 bool kept_in_bf16(const Variable& x) { return x.value().layout().str() == "channels-last in bf16"; }
@@ -138,11 +137,7 @@ TEST_CASE("a network trains in mixed precision as it does in f32, recorded or no
       const Tensor images = random_normal({32, 3, 32, 32}, 0, 1, DType::f32, Device::cpu(), {21, i % 4}) +
                             labels.astype(DType::f32).reshape({32, 1, 1, 1}) * 0.2;
       const auto out = step({images, labels}, [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-        const Variable losses = cross_entropy((*net)(in[0]), in[1]);
-        opt.zero_grad();
-        backward(opt.reduce(losses));
-        opt.step();
-        return {losses.value()};
+        return {weighted_step(*net, opt, in[0], in[1])};
       });
       const std::vector<double> losses = out[0].to_vector<double>();
       double sum = 0;

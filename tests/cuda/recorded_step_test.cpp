@@ -18,6 +18,7 @@
 #include "optim/absgd.h"
 #include "optim/adam.h"
 #include "tests/catch_compat.h"
+#include "tests/cuda/weighted_step.h"
 
 using namespace heft;
 using heft::test::contains;
@@ -56,11 +57,7 @@ Run run_steps(Device device, bool recorded) {
     if (i == 7) opt.set_lr_factor(0.5);
     if (i == 10) dynamic_cast<optim::ExponentialWeights&>(opt.reduction()).set_lambda(1);
     const auto out = step({images, labels}, [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-      const Variable losses = cross_entropy((*net)(in[0]), in[1]);
-      opt.zero_grad();
-      backward(opt.reduce(losses));
-      opt.step();
-      return {losses.value()};
+      return {test::weighted_step(*net, opt, in[0], in[1])};
     });
     run.losses.push_back(out[0].to_vector<double>());
   }
@@ -114,11 +111,7 @@ TEST_CASE("a state that is loaded is what the next steps go on from, recorded or
         if (i == 7) net->load_state(saved), opt.load_state(saved_optimizer);
         const Tensor images = random_normal({5, 3, 8, 8}, 0, 1, DType::f32, Device::cpu(), {31, i});
         const auto out = step({images, Tensor::arange(5)}, [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-          const Variable l = cross_entropy((*net)(in[0]), in[1]);
-          opt.zero_grad();
-          backward(opt.reduce(l));
-          opt.step();
-          return {l.value()};
+          return {test::weighted_step(*net, opt, in[0], in[1])};
         });
         losses.push_back(out[0].to_vector<double>());
       }
