@@ -17,24 +17,15 @@ import json
 import math
 import os
 import pathlib
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import time
 
+from compare import cpu_name
+
 ROW = re.compile(r"^\| (\S+) \| (\S+) \| (\d+) \| [^|]* \| ([0-9., ]+) \|")
-
-
-def processor():
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.machine()
 
 
 def train(args, model, epochs, optimizer, seed):
@@ -90,7 +81,7 @@ def table(args, rows, others):
     lines = []
     if not args.no_head:
         lines += [f"# Accuracy over seeds, {on}", "", "| | |", "|---|---|", f"| date | {datetime.date.today()} |",
-                  f"| commit | {args.commit} |", f"| processor | {processor()}, {os.cpu_count()} cores |", ""]
+                  f"| commit | {args.commit} |", f"| processor | {cpu_name()}, {os.cpu_count()} cores |", ""]
     precision = f", {args.precision.upper()}" if args.device == "cuda" else ""
     lines += [f"`heft train` with its defaults on all 60,000 training images of Fashion-MNIST{precision}, seeds "
               f"{' '.join(map(str, args.seeds))}; test accuracy after the last epoch in %, mean ± standard deviation over the seeds.", ""]

@@ -1,9 +1,9 @@
 #include "cli/recipe_flags.h"
-#include "cli/threads_flag.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/threads_flag.h"
 #include "core/check.h"
 #include "cuda/cuda.h"
 #include "layers/models.h"

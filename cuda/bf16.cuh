@@ -1,15 +1,12 @@
 // Images kept in bf16 (cuda/layout.h): their element type for kernels, which compute in float. Internal to cuda/.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include <type_traits>
 
+#include "cuda/bf16.h"
 #include "cuda/layout.h"
 
 namespace heft::cuda {
-
-using bf16 = __nv_bfloat16;
 
 // What a kernel adds and multiplies in where tensors hold T.
 template <class T>

@@ -78,7 +78,7 @@ bool wgmma_backward_input(const ConvShape& s, const Tensor& dy, const Tensor& we
   const ConvDevice device = conv_device();
   const float* p = values<float>(dy);
   float* px = values<float>(dx);
-  if (!conv_wgmma_backward_input(s, device, p, nullptr, px)) return false;
+  if (!conv_wgmma_backward_input<float>(s, device, p, nullptr, px)) return false;
   Tensor turned = Tensor::empty(Shape{s.weight_size()}, DType::f32, Device::cuda());
   conv_turn_weights(s, device, values<float>(weight), values<float>(turned));
   return conv_wgmma_backward_input(s, device, p, values<float>(turned), px);

@@ -2,14 +2,15 @@
 // (N, H, W, C) and weights (O, kh, kw, C / groups), dense; `o` counts output channels. Internal to cuda/.
 #pragma once
 
-#include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
+#include "cuda/bf16.h"
+
 namespace heft::cuda {
 
-using bf16 = __nv_bfloat16;
+constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 struct ConvShape {
   int n, c, h, w;         // input
@@ -28,46 +29,40 @@ struct ConvDevice {
   int multiprocessors;
 };
 
-// Each of the functions below returns false, having launched nothing, where its kernels do not take such a shape. Those in bf16
-// multiply what they are given, with sums in f32 and biases of f32.
+// Each of the functions below returns false, having launched nothing, where its kernels do not take such a shape. T is float or
+// bf16, unless they say otherwise: those in bf16 multiply what they are given, with sums in f32 and biases of f32.
 
 // On tensor cores, operands rounded to TF32, sums in f32; channels through a tile of the input in shared memory that all taps
 // share (conv_forward.cu, conv_backward_input.cu). `bias` may be null. The reduced channels are a multiple of 4, of 8 in bf16.
-bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       float* y);
-bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const bf16* weight, const float* bias,
-                       bf16* y);
+template <class T>
+bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y);
 bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
 bool conv_tile_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const bf16* turned, bf16* dx);
 
 // The same on Hopper's warpgroup products, stride 1, where a GPU has them and there are channels enough to be faster; 32 of the
 // reduced channels at a time, 64 in bf16 (conv_wgmma.cu). `turned`: weights of conv_turn_weights; null: nothing is launched,
 // and the answer is whether it would be.
-bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                        float* y);
-bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const bf16* weight, const float* bias,
-                        bf16* y);
-bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* turned, float* dx);
-bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const bf16* turned, bf16* dx);
+template <class T>
+bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y);
+template <class T>
+bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const T* turned, T* dx);
 
 // A weight without groups as (c, taps in reverse, o), and as it lies but in bf16, a multiple of 4 values (conv_weights.cu).
-template <class T>  // float or bf16
+template <class T>
 void conv_turn_weights(const ConvShape& s, const ConvDevice& device, const float* weight, T* turned);
 void conv_round_weights(const ConvShape& s, const ConvDevice& device, const float* weight, bf16* rounded);
 
 // 3x3, stride 1, 16 input channels: straight from global memory, weights in f32 always (conv_direct.cu).
-bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                         float* y);
-bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const float* weight, const float* bias,
-                         bf16* y);
-bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const float* weight, bf16* dx);
-bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx);
+template <class T>
+bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const T* x, const float* weight, const float* bias,
+                         T* y);
+template <class T>
+bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const float* weight, T* dx);
 
 // Few or oddly many input channels: the reduction runs over (tap, channel) together (conv_thin.cu).
+template <class T>
 bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       float* y);
-bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       bf16* y);
+                       T* y);
 
 // Weight gradients (conv_backward_weight.cu; conv_wgmma_weight.cu on Hopper; conv_thin_weight.cu for few input channels).
 // Blocks leave partial sums in `workspace`, which holds `floats` floats, and a second kernel adds them in a fixed order.
@@ -76,7 +71,7 @@ struct ConvWeightPlan {
   std::int64_t floats = 0;
   int splits = 0;
 };
-template <class T>  // float or bf16
+template <class T>
 ConvWeightPlan conv_tile_weight_plan(const ConvShape& s, const ConvDevice& device);
 template <class T>
 void conv_tile_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const T* dy,
@@ -92,7 +87,7 @@ ConvWeightPlan conv_thin_weight_plan(const ConvShape& s, const ConvDevice& devic
 void conv_thin_backward_weight(const ConvShape& s, const ConvDevice& device, const ConvWeightPlan& plan, const float* dy,
                                const float* x, float* dweight, float* dbias, float* workspace);
 
-// Exact products in f32 or f64, any shape (conv_plain.cu).
+// Exact products in f32 or f64, which T is here, any shape (conv_plain.cu).
 template <class T>
 void conv_plain_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const T* bias, T* y);
 template <class T>

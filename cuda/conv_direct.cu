@@ -48,12 +48,8 @@ struct Quad<bf16> {
     a[0][0] = low.v.x, a[0][1] = high.v.x, a[0][2] = low.v.y, a[0][3] = high.v.y;
   }
   __device__ static float4 weights(const float* w, int in, int out, int) {
-    const auto pair = [](float first, float second) {
-      const __nv_bfloat162 v = __floats2bfloat162_rn(first, second);
-      return *reinterpret_cast<const float*>(&v);
-    };
-    return make_float4(pair(w[0], w[in]), pair(w[2 * in], w[3 * in]), pair(w[out], w[in + out]),
-                       pair(w[2 * in + out], w[3 * in + out]));
+    return make_float4(bf16_pair(w[0], w[in]), bf16_pair(w[2 * in], w[3 * in]), bf16_pair(w[out], w[in + out]),
+                       bf16_pair(w[2 * in + out], w[3 * in + out]));
   }
 };
 
@@ -178,8 +174,11 @@ void launch_direct(DirectPlan p, const ConvDevice& device) {
   launch(conv_direct_kernel<T>, grid, dim3(32 * kDirectWarps), 0, device.stream, p);
 }
 
+}  // namespace
+
 template <class T>
-bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const float* weight, const float* bias, T* y) {
+bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const T* x, const float* weight, const float* bias,
+                         T* y) {
   if (!takes(s, s.c, s.o)) return false;
   DirectPlan p{};
   p.in = x, p.weight = weight, p.bias = bias, p.out = y;
@@ -192,7 +191,7 @@ bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const flo
 
 // Over dy, with the taps in reverse: dx(h) meets dy(h + pad - r), so the padding is 2 - pad.
 template <class T>
-bool backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const float* weight, T* dx) {
+bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const float* weight, T* dx) {
   if (!takes(s, s.o, s.c)) return false;
   DirectPlan p{};
   p.in = dy, p.weight = weight, p.out = dx;
@@ -203,21 +202,11 @@ bool backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, c
   return true;
 }
 
-}  // namespace
-
-bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                         float* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-bool conv_direct_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const float* weight, const float* bias,
-                         bf16* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* weight, float* dx) {
-  return backward_input(s, device, dy, weight, dx);
-}
-bool conv_direct_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const float* weight, bf16* dx) {
-  return backward_input(s, device, dy, weight, dx);
-}
+#define HEFT_INSTANTIATE(T)                                                                                            \
+  template bool conv_direct_forward<T>(const ConvShape&, const ConvDevice&, const T*, const float*, const float*, T*); \
+  template bool conv_direct_backward_input<T>(const ConvShape&, const ConvDevice&, const T*, const float*, T*);
+HEFT_INSTANTIATE(float)
+HEFT_INSTANTIATE(bf16)
+#undef HEFT_INSTANTIATE
 
 }  // namespace heft::cuda

@@ -1,10 +1,8 @@
 #include "cuda/conv_tile_launch.cuh"
 
 namespace heft::cuda {
-namespace {
-
 template <class T>
-bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y) {
+bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y) {
   constexpr int kUnit = 4 / sizeof(T);  // channels in 4 bytes
   ConvShape units = s;
   units.c /= kUnit;
@@ -15,15 +13,7 @@ bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* 
   return problem.column ? run_tiles<T, true, true>(problem, device) : run_tiles<T, true, false>(problem, device);
 }
 
-}  // namespace
-
-bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       float* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-bool conv_tile_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const bf16* weight, const float* bias,
-                       bf16* y) {
-  return forward(s, device, x, weight, bias, y);
-}
+template bool conv_tile_forward<float>(const ConvShape&, const ConvDevice&, const float*, const float*, const float*, float*);
+template bool conv_tile_forward<bf16>(const ConvShape&, const ConvDevice&, const bf16*, const bf16*, const float*, bf16*);
 
 }  // namespace heft::cuda

@@ -110,8 +110,11 @@ bool launch_thin(TileProblem problem, cudaStream_t stream) {
   return true;
 }
 
+}  // namespace
+
 template <class T>
-bool forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias, T* y) {
+bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
+                       T* y) {
   TileProblem problem;
   if (s.groups != 1 || s.taps() * s.c > kMaxDepth || !describe_forward(s, problem)) return false;
   // The order of the weight, where the tile kernel goes down columns.
@@ -122,15 +125,7 @@ bool forward(const ConvShape& s, const ConvDevice& device, const float* x, const
   return launch_thin<T, 2, 4>(problem, device.stream);
 }
 
-}  // namespace
-
-bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       float* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-bool conv_thin_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                       bf16* y) {
-  return forward(s, device, x, weight, bias, y);
-}
+template bool conv_thin_forward<float>(const ConvShape&, const ConvDevice&, const float*, const float*, const float*, float*);
+template bool conv_thin_forward<bf16>(const ConvShape&, const ConvDevice&, const float*, const float*, const float*, bf16*);
 
 }  // namespace heft::cuda

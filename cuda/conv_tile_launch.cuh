@@ -19,8 +19,6 @@ inline std::size_t shared_limit() {
   return bytes;
 }
 
-inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 // How Config would run the problem.
 struct TileFit {
   TilePlan plan;

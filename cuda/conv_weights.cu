@@ -7,8 +7,6 @@
 namespace heft::cuda {
 namespace {
 
-unsigned blocks(std::int64_t n, int size) { return static_cast<unsigned>((n + size - 1) / size); }
-
 __global__ void __launch_bounds__(256) round_kernel(const float* weight, std::int64_t quarters, bf16* to) {
   const std::int64_t i = std::int64_t{blockIdx.x} * 256 + threadIdx.x;
   if (i < quarters) store_4(to + i * 4, load_4(weight + i * 4));
@@ -34,7 +32,8 @@ __global__ void __launch_bounds__(256) turn_kernel(const float* weight, T* turne
 
 template <class T>
 void conv_turn_weights(const ConvShape& s, const ConvDevice& device, const float* weight, T* turned) {
-  const dim3 grid(blocks(s.c, 32), blocks(s.o, 32), static_cast<unsigned>(s.taps()));
+  const dim3 grid(static_cast<unsigned>(ceil_div(s.c, 32)), static_cast<unsigned>(ceil_div(s.o, 32)),
+                  static_cast<unsigned>(s.taps()));
   launch(turn_kernel<T>, grid, dim3(32, 8), 0, device.stream, weight, turned, s.c, s.o, s.taps());
 }
 template void conv_turn_weights<float>(const ConvShape&, const ConvDevice&, const float*, float*);
@@ -42,7 +41,7 @@ template void conv_turn_weights<bf16>(const ConvShape&, const ConvDevice&, const
 
 void conv_round_weights(const ConvShape& s, const ConvDevice& device, const float* weight, bf16* rounded) {
   const std::int64_t quarters = s.weight_size() / 4;
-  launch(round_kernel, blocks(quarters, 256), 256, 0, device.stream, weight, quarters, rounded);
+  launch(round_kernel, static_cast<unsigned>((quarters + 255) / 256), 256, 0, device.stream, weight, quarters, rounded);
 }
 
 }  // namespace heft::cuda

@@ -60,8 +60,10 @@ bool find_run(WgmmaRun& run, const ConvDevice& device) {
   return s.out_c > 16 && (fit_run<T, 1, 32, 2, 3>(run, 3 * wave / 2) || fit_run<T, 1, 32, 1, 3>(run, wave));
 }
 
+}  // namespace
+
 template <class T>
-bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y) {
+bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* weight, const float* bias, T* y) {
   constexpr int kUnit = 4 / sizeof(T);  // channels in 4 bytes
   if (s.groups != 1 || s.stride_h != 1 || s.stride_w != 1 || s.c % kUnit != 0) return false;
   WgmmaRun run;
@@ -73,7 +75,7 @@ bool forward(const ConvShape& s, const ConvDevice& device, const T* x, const T* 
 }
 
 template <class T>
-bool backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const T* turned, T* dx) {
+bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, const T* turned, T* dx) {
   constexpr int kUnit = 4 / sizeof(T);
   if (s.groups != 1 || s.stride_h != 1 || s.stride_w != 1 || s.o % kUnit != 0) return false;
   const int pad_h = s.dilation_h * (s.kh - 1) - s.pad_h, pad_w = s.dilation_w * (s.kw - 1) - s.pad_w;
@@ -84,29 +86,22 @@ bool backward_input(const ConvShape& s, const ConvDevice& device, const T* dy, c
   if (turned) run.launch(run, device.stream);
   return true;
 }
-
-}  // namespace
-
-bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const float* x, const float* weight, const float* bias,
-                        float* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-bool conv_wgmma_forward(const ConvShape& s, const ConvDevice& device, const bf16* x, const bf16* weight, const float* bias,
-                        bf16* y) {
-  return forward(s, device, x, weight, bias, y);
-}
-
-bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const float* dy, const float* turned, float* dx) {
-  return backward_input(s, device, dy, turned, dx);
-}
-bool conv_wgmma_backward_input(const ConvShape& s, const ConvDevice& device, const bf16* dy, const bf16* turned, bf16* dx) {
-  return backward_input(s, device, dy, turned, dx);
-}
 #else
-bool conv_wgmma_forward(const ConvShape&, const ConvDevice&, const float*, const float*, const float*, float*) { return false; }
-bool conv_wgmma_forward(const ConvShape&, const ConvDevice&, const bf16*, const bf16*, const float*, bf16*) { return false; }
-bool conv_wgmma_backward_input(const ConvShape&, const ConvDevice&, const float*, const float*, float*) { return false; }
-bool conv_wgmma_backward_input(const ConvShape&, const ConvDevice&, const bf16*, const bf16*, bf16*) { return false; }
+template <class T>
+bool conv_wgmma_forward(const ConvShape&, const ConvDevice&, const T*, const T*, const float*, T*) {
+  return false;
+}
+template <class T>
+bool conv_wgmma_backward_input(const ConvShape&, const ConvDevice&, const T*, const T*, T*) {
+  return false;
+}
 #endif
+
+#define HEFT_INSTANTIATE(T)                                                                                       \
+  template bool conv_wgmma_forward<T>(const ConvShape&, const ConvDevice&, const T*, const T*, const float*, T*); \
+  template bool conv_wgmma_backward_input<T>(const ConvShape&, const ConvDevice&, const T*, const T*, T*);
+HEFT_INSTANTIATE(float)
+HEFT_INSTANTIATE(bf16)
+#undef HEFT_INSTANTIATE
 
 }  // namespace heft::cuda

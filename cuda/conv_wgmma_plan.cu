@@ -13,8 +13,6 @@ int attribute(cudaDeviceAttr which) {
   return value;
 }
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 // The driver is not linked: the runtime knows its functions.
 using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
 EncodeTiled find_encode_tiled() {

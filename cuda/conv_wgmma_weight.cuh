@@ -33,15 +33,14 @@ struct PatchPlace {
   }
 };
 
-inline int pieces(int n, int size) { return (n + size - 1) / size; }
-inline int channel_tiles(const ConvShape& s) { return pieces(s.c, kIn) * pieces(s.o, kOut); }
+inline int channel_tiles(const ConvShape& s) { return ceil_div(s.c, kIn) * ceil_div(s.o, kOut); }
 
 // For channels that the caller has found worth it.
 inline ConvWeightPlan plan_patches(const ConvShape& s, const ConvDevice& device) {
   const bool taken = on_hopper() && s.groups == 1 && s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 &&
                      s.dilation_h == 1 && s.dilation_w == 1;
   const int tiles = channel_tiles(s);
-  const std::int64_t patches = std::int64_t{s.n} * pieces(s.oh, kPatch) * pieces(s.ow, kPatch);
+  const std::int64_t patches = std::int64_t{s.n} * ceil_div(s.oh, kPatch) * ceil_div(s.ow, kPatch);
   // Little enough of the patches outside the images, and enough of them for each block.
   if (!taken || 2 * std::int64_t{s.n} * s.oh * s.ow < patches * kPatch * kPatch || patches > 1 << 30 || tiles >= 65536 ||
       patches * tiles < 3 * device.multiprocessors)
@@ -57,8 +56,8 @@ inline WgmmaWeightPlan describe_patches(const ConvShape& s, const ConvWeightPlan
   p.partials = partial ? workspace : dweight, p.partial_size = s.weight_size() + (dbias ? s.o : 0);
   if (dbias) p.bias = partial ? workspace + s.weight_size() : dbias;
   p.in_c = s.c, p.out_c = s.o, p.out_h = s.oh, p.out_w = s.ow, p.pad_h = s.pad_h, p.pad_w = s.pad_w;
-  p.patches_h = pieces(s.oh, kPatch), p.patches_w = pieces(s.ow, kPatch), p.patches = s.n * p.patches_h * p.patches_w;
-  p.splits = plan.splits, p.in_tiles = pieces(s.c, kIn);
+  p.patches_h = ceil_div(s.oh, kPatch), p.patches_w = ceil_div(s.ow, kPatch), p.patches = s.n * p.patches_h * p.patches_w;
+  p.splits = plan.splits, p.in_tiles = ceil_div(s.c, kIn);
   return p;
 }
 inline dim3 patch_grid(const ConvShape& s, const ConvWeightPlan& plan) {

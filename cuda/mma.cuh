@@ -1,10 +1,10 @@
 // Tensor cores in TF32 and bf16 and asynchronous copies, as the instructions have them. Internal to cuda/.
 #pragma once
 
-#include <cuda_bf16.h>
-
 #include <cstdint>
 #include <type_traits>
+
+#include "cuda/bf16.h"
 
 namespace heft::cuda {
 
@@ -61,8 +61,6 @@ __device__ inline void mma_bf16(float (&d)[4], const float (&a)[4], float b0, fl
         "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
-using bf16 = __nv_bfloat16;
-
 // By what operands are: floats, or pairs of bf16 in the place of a float each.
 template <class T>
 __device__ inline void mma(float (&d)[4], const float (&a)[4], float b0, float b1) {
@@ -76,12 +74,16 @@ __device__ inline float rounded(float v) {
   else return round_tf32(v);
 }
 
+// Two values rounded, side by side in 4 bytes.
+__device__ inline float bf16_pair(float first, float second) {
+  const __nv_bfloat162 v = __floats2bfloat162_rn(first, second);
+  return *reinterpret_cast<const float*>(&v);
+}
+
 // Four neighbouring values as they are kept.
 __device__ inline void store_4(float* to, float4 v) { *reinterpret_cast<float4*>(to) = v; }
 __device__ inline void store_4(bf16* to, float4 v) {
-  const __nv_bfloat162 low = __floats2bfloat162_rn(v.x, v.y), high = __floats2bfloat162_rn(v.z, v.w);
-  *reinterpret_cast<uint2*>(to) =
-      make_uint2(*reinterpret_cast<const unsigned*>(&low), *reinterpret_cast<const unsigned*>(&high));
+  *reinterpret_cast<float2*>(to) = make_float2(bf16_pair(v.x, v.y), bf16_pair(v.z, v.w));
 }
 __device__ inline float4 load_4(const float* from) { return *reinterpret_cast<const float4*>(from); }
 __device__ inline float4 load_4(const bf16* from) {

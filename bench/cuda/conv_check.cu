@@ -186,7 +186,7 @@ template <class T>
 char backward_input(const ConvShape& s, Kernels kernels, const T* dy, const T* w, T* dx, T* work) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels == Kernels::tensor_cores) {
-      if (conv_wgmma_backward_input(s, device, dy, nullptr, dx)) {
+      if (conv_wgmma_backward_input<float>(s, device, dy, nullptr, dx)) {
         conv_turn_weights(s, device, w, work);
         conv_wgmma_backward_input(s, device, dy, work, dx);
         return 'w';
