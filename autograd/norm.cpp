@@ -27,9 +27,9 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
   if (residual.defined()) fusion.residual = residual.value();
   const bool relu = fusion.relu;
   const BatchNormResult r = batch_norm_fused(x.value(), gamma.value(), beta.value(), eps, fusion);
-  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), y = Saved(relu ? r.output : Tensor{}),
+  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = Saved(beta.value()), kept = Saved(r.kept),
                           mean = r.mean, variance = r.variance, eps, relu](const Tensor& d, bool want_residual) {
-    return batch_norm_fused_backward(d, y, x, gamma, mean, variance, eps, relu, want_residual);
+    return batch_norm_fused_backward(d, {{}, mean, variance, kept}, x, gamma, beta, eps, relu, want_residual);
   };
   std::vector<Variable> inputs = {x, gamma, beta};
   if (residual.defined()) inputs.push_back(residual);
@@ -44,8 +44,8 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
       },
       // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
       // gamma and beta the operation is linear: itself at their tangents.
-      [x = Saved(x.value()), gamma = Saved(gamma.value()), y = Saved(relu ? r.output : Tensor{}), mean = r.mean,
-       variance = r.variance, eps](const std::vector<Tensor>& d) {
+      [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = Saved(beta.value()), kept = Saved(r.kept), mean = r.mean,
+       variance = r.variance, eps, relu](const std::vector<Tensor>& d) {
         Tensor sum;
         const auto add = [&sum](const Tensor& term) { sum = sum.defined() ? sum + term : term; };
         if (d[0].defined()) add(batch_norm_backward(d[0], x, gamma, mean, variance, eps).input);
@@ -53,7 +53,9 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
         if (d[1].defined() || d[2].defined())
           add(batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps));
         if (d.size() > 3 && d[3].defined()) add(d[3]);
-        return across_relu(y, sum);
+        if (!relu) return sum;
+        return across_relu(
+            kept.get().defined() ? kept.get() : batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true), sum);
       });
 }
 

@@ -131,7 +131,7 @@ BatchNormResult Backend::batch_norm_fused(const Tensor& x, const Tensor& gamma, 
   if (fusion.running_mean.defined()) blend(fusion.running_mean, r.mean, fusion.momentum);
   if (fusion.running_variance.defined()) blend(fusion.running_variance, r.variance * (n / (n - 1)), fusion.momentum);
   if (fusion.residual.defined()) r.output = r.output + fusion.residual;
-  if (fusion.relu) r.output = heft::unary<fn::Relu>(r.output);
+  if (fusion.relu) r.kept = r.output = heft::unary<fn::Relu>(r.output);
   return r;
 }
 
@@ -148,11 +148,11 @@ Tensor Backend::conv2d_batch_norm(const Tensor& x, const Tensor& weight, const C
   return batch_norm_eval_fused(conv2d(x, weight, {}, geometry), gamma, beta, mean, variance, eps, residual, relu);
 }
 
-BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                                                      const Tensor& mean, const Tensor& variance, double eps, bool relu,
+BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                                      const Tensor& gamma, const Tensor&, double eps, bool relu,
                                                       bool want_residual) {
-  const Tensor behind = relu ? heft::unary_backward<fn::Relu>(y, y, dy) : dy;
-  BatchNormGradients gradients = batch_norm_backward(behind, x, gamma, mean, variance, eps);
+  const Tensor behind = relu ? heft::unary_backward<fn::Relu>(forward.kept, forward.kept, dy) : dy;
+  BatchNormGradients gradients = batch_norm_backward(behind, x, gamma, forward.mean, forward.variance, eps);
   if (want_residual) gradients.residual = behind;
   return gradients;
 }

@@ -48,6 +48,9 @@ struct BatchNormResult {
   Tensor output;
   Tensor mean;      // (C)
   Tensor variance;  // (C), biased: divided by the count
+  // Of batch_norm_fused with a relu: the output, where the gradient reads it again; undefined where x alone tells the backend
+  // what the relu let through, so that nobody need keep the output for that.
+  Tensor kept = {};
 };
 struct BatchNormGradients {
   Tensor input;
@@ -192,9 +195,9 @@ class Backend {
   virtual Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
                                    const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
                                    const Tensor& residual, bool relu);
-  // y, its output, is read where there was a relu alone. The residual's gradient is the one behind the relu.
-  virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                                                       const Tensor& mean, const Tensor& variance, double eps, bool relu,
+  // Of what batch_norm_fused returned all but the output is read. The residual's gradient is the one behind the relu.
+  virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                                       const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                        bool want_residual);
   // Every stride-th row and column of x, channels of zeros before and after: (N, before + C + after, ...). And its adjoint.
   virtual Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after);

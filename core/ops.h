@@ -142,8 +142,9 @@ Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor&
 Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
                          const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
                          bool relu);
-BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                                             const Tensor& mean, const Tensor& variance, double eps, bool relu,
+// `forward` is what batch_norm_fused returned on this x, gamma and beta; its output is not read and may be undefined.
+BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                             const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                              bool want_residual);
 
 // ---- losses: Backend::cross_entropy, which says what they compute. labels (N) i64; only those on a GPU may be out of range.

@@ -188,7 +188,8 @@ BatchNormResult CudaBackend::batch_norm_fused(const Tensor& x, const Tensor& gam
     if (cuda::vectorised<T>(x.size(1), {input.raw()})) cuda::statistics<T, cuda::kSummed<T>>(input, mean, variance, fusion);
     else cuda::statistics<T, 1>(input, mean, variance, fusion);
   });
-  return {cuda::normalise(input, gamma, beta, mean, variance, eps, residual, fusion.relu), mean, variance};
+  const Tensor y = cuda::normalise(input, gamma, beta, mean, variance, eps, residual, fusion.relu);
+  return {y, mean, variance, fusion.relu ? y : Tensor{}};
 }
 
 BatchNormResult CudaBackend::batch_norm_train(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {

@@ -139,11 +139,11 @@ void run(Inputs<Stored> in, const Shape& shape, Tensor& behind, BatchNormGradien
 }  // namespace
 }  // namespace cuda
 
-BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x,
-                                                          const Tensor& gamma, const Tensor& mean, const Tensor& variance,
-                                                          double eps, bool relu, bool want_residual) {
+BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                                          const Tensor& gamma, const Tensor&, double eps, bool relu,
+                                                          bool want_residual) {
   const Tensor input = cuda::as_image(x), gradient = cuda::kept_like(dy, input);
-  const Tensor output = relu ? cuda::kept_like(y, input) : Tensor{};
+  const Tensor output = relu ? cuda::kept_like(forward.kept, input) : Tensor{};
   BatchNormGradients result{cuda::empty_kept_like(x.shape(), input), Tensor::empty(gamma.shape(), x.dtype(), x.device()),
                             Tensor::empty(gamma.shape(), x.dtype(), x.device()),
                             relu && want_residual ? cuda::empty_kept_like(x.shape(), input) : Tensor{}};
@@ -151,8 +151,9 @@ BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, cons
     using namespace cuda;
     using C = Compute<T>;
     const T* py = relu ? values<T>(output) : nullptr;
-    const Inputs<T> in{values<T>(gradient), py, values<T>(input), values<C>(gamma), values<C>(mean), values<C>(variance),
-                       static_cast<C>(eps)};
+    const Inputs<T> in{
+        values<T>(gradient), py, values<T>(input), values<C>(gamma), values<C>(forward.mean), values<C>(forward.variance),
+        static_cast<C>(eps)};
     constexpr int V = kWidest<T>;
     if (vectorised<T>(x.size(1), {in.dy, in.y, in.x, in.gamma, in.mean, in.variance})) {
       if (relu) run<T, V, true>(in, x.shape(), result.residual, result);
@@ -168,7 +169,7 @@ BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, cons
 
 BatchNormGradients CudaBackend::batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                                                     const Tensor& variance, double eps) {
-  return batch_norm_fused_backward(dy, {}, x, gamma, mean, variance, eps, false, false);
+  return batch_norm_fused_backward(dy, {{}, mean, variance}, x, gamma, {}, eps, false, false);
 }
 
 }  // namespace heft

@@ -52,7 +52,7 @@ BatchNormGradients CpuBackend::batch_norm_backward(const Tensor& dy, const Tenso
                                                    const Tensor& variance, double eps) {
   if (!ours(x)) return reference_backend().batch_norm_backward(dy, x, gamma, mean, variance, eps);
   if (const auto walk = walk_of(x))
-    return norm::backward(*walk, to_layout(dy, x.layout()), {}, x, gamma, mean, variance, eps, false, false);
+    return norm::backward(*walk, to_layout(dy, x.layout()), {{}, mean, variance}, x, gamma, {}, eps, false, false);
   Call call(cached("batch_norm", key_of(Kind::norm_backward, x, eps), [&] {
     const Desc desc = desc_of(x);
     const auto e = static_cast<float>(eps);
@@ -86,13 +86,12 @@ Tensor CpuBackend::batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, c
                     relu);
 }
 
-BatchNormGradients CpuBackend::batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x,
-                                                         const Tensor& gamma, const Tensor& mean, const Tensor& variance,
-                                                         double eps, bool relu, bool want_residual) {
+BatchNormGradients CpuBackend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                                         const Tensor& gamma, const Tensor& beta, double eps, bool relu,
+                                                         bool want_residual) {
   const auto walk = walk_of(x);
-  if (!walk) return HostBackend::batch_norm_fused_backward(dy, y, x, gamma, mean, variance, eps, relu, want_residual);
-  return norm::backward(*walk, to_layout(dy, x.layout()), relu ? to_layout(y, x.layout()) : Tensor{}, x, gamma, mean, variance,
-                        eps, relu, want_residual);
+  if (!walk) return HostBackend::batch_norm_fused_backward(dy, forward, x, gamma, beta, eps, relu, want_residual);
+  return norm::backward(*walk, to_layout(dy, x.layout()), forward, x, gamma, beta, eps, relu, want_residual);
 }
 
 }  // namespace heft

@@ -51,8 +51,8 @@ class CpuBackend final : public HostBackend {
                            bool relu) override;
   Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                                const Tensor& variance, double eps, const Tensor& residual, bool relu) override;
-  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                                               const Tensor& mean, const Tensor& variance, double eps, bool relu,
+  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                                               const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                bool want_residual) override;
 
   Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) override;

@@ -103,8 +103,9 @@ HEFT_SIMD Vec<W> total(const Walk& w, const Vec<W> (&sums)[4]) {
 struct Job {
   const float *x = nullptr, *residual = nullptr, *dy = nullptr, *y_read = nullptr;
   float *y = nullptr, *dx = nullptr, *behind = nullptr;
-  const float *mean = nullptr, *scale = nullptr, *shift = nullptr, *slope = nullptr;
-  float* partial = nullptr;  // kPartials vectors a piece
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
+  const float *level = nullptr, *slope = nullptr;  // what goes off a gradient: its mean, and its part along x
+  float* partial = nullptr;                        // kPartials vectors a piece
   bool relu = false;
 };
 
@@ -158,11 +159,18 @@ struct Apply {
   }
 };
 
-// dy behind the relu; 0 where there is nothing in memory.
-template <int W, bool relu, class Lanes>
-HEFT_SIMD Vec<W> gradient(const Lanes& lanes, const Job& job, std::int64_t at) {
+// Which gradients get through: all, those where the output is above 0, or, without a residual, those where x makes it so.
+enum class Gate : std::uint8_t { none, output, input };
+
+Gate gate_of(const Job& job) { return !job.relu ? Gate::none : job.y_read ? Gate::output : Gate::input; }
+
+// dy behind the relu, d being x - mean; 0 where there is nothing in memory. The output from x is Apply's expression.
+template <int W, Gate gate, class Lanes>
+HEFT_SIMD Vec<W> gradient(const Lanes& lanes, const Job& job, std::int64_t at, const Vec<W>& d, const Vec<W>& scale,
+                          const Vec<W>& shift) {
   const Vec<W> zero = {}, dy = lanes.template load<W>(job.dy + at, zero);
-  if constexpr (relu) return lanes.template load<W>(job.y_read + at, zero) > zero ? dy : zero;
+  if constexpr (gate == Gate::output) return lanes.template load<W>(job.y_read + at, zero) > zero ? dy : zero;
+  if constexpr (gate == Gate::input) return d * scale + shift > zero ? dy : zero;
   return dy;
 }
 
@@ -170,20 +178,26 @@ HEFT_SIMD Vec<W> gradient(const Lanes& lanes, const Job& job, std::int64_t at) {
 struct Sums {
   template <int W>
   HEFT_SIMD static void run(const Walk* walk, const Job* job, std::int64_t begin, std::int64_t end) {
-    if (!job->relu) pass<W, false, false>(*walk, *job, begin, end);
-    else job->behind ? pass<W, true, true>(*walk, *job, begin, end) : pass<W, true, false>(*walk, *job, begin, end);
+    switch (gate_of(*job)) {
+      case Gate::none: return pass<W, Gate::none, false>(*walk, *job, begin, end);
+      case Gate::input: return pass<W, Gate::input, false>(*walk, *job, begin, end);
+      case Gate::output: break;
+    }
+    job->behind ? pass<W, Gate::output, true>(*walk, *job, begin, end) : pass<W, Gate::output, false>(*walk, *job, begin, end);
   }
-  template <int W, bool relu, bool keep>
+  template <int W, Gate gate, bool keep>
   HEFT_SIMD static void pass(const Walk w, const Job job, std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index) {
       const Piece piece(w, index);
-      const Vec<W> mean = simd::load<W>(job.mean + W * piece.group);
+      const Vec<W> mean = simd::load<W>(job.mean + W * piece.group), scale = simd::load<W>(job.scale + W * piece.group),
+                   shift = simd::load<W>(job.shift + W * piece.group);
       Vec<W> sums[4] = {}, products[4] = {};
       for_each_vector(
           w, piece, HEFT_EACH_VECTOR {
-            const Vec<W> dy = gradient<W, relu>(lanes, job, at);
+            const Vec<W> d = lanes.template load<W>(job.x + at, mean) - mean,
+                         dy = gradient<W, gate>(lanes, job, at, d, scale, shift);
             sums[k] += dy;
-            products[k] += dy * (lanes.template load<W>(job.x + at, mean) - mean);
+            products[k] += dy * d;
             if constexpr (keep) lanes.template store<W>(job.behind + at, dy);
           });
       simd::store<W>(job.partial + kPartials * W * index, total<W>(w, sums));
@@ -192,22 +206,28 @@ struct Sums {
   }
 };
 
-// dx = (dy - shift - (x - mean) slope) scale
+// dx = (dy - level - (x - mean) slope) scale
 struct Gradient {
   template <int W>
   HEFT_SIMD static void run(const Walk* walk, const Job* job, std::int64_t begin, std::int64_t end) {
-    job->relu ? pass<W, true>(*walk, *job, begin, end) : pass<W, false>(*walk, *job, begin, end);
+    switch (gate_of(*job)) {
+      case Gate::none: return pass<W, Gate::none>(*walk, *job, begin, end);
+      case Gate::input: return pass<W, Gate::input>(*walk, *job, begin, end);
+      case Gate::output: return pass<W, Gate::output>(*walk, *job, begin, end);
+    }
   }
-  template <int W, bool relu>
+  template <int W, Gate gate>
   HEFT_SIMD static void pass(const Walk w, const Job job, std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = end; index-- > begin;) {
       const Piece piece(w, index);
       const Vec<W> mean = simd::load<W>(job.mean + W * piece.group), scale = simd::load<W>(job.scale + W * piece.group),
-                   shift = simd::load<W>(job.shift + W * piece.group), slope = simd::load<W>(job.slope + W * piece.group);
+                   shift = simd::load<W>(job.shift + W * piece.group), level = simd::load<W>(job.level + W * piece.group),
+                   slope = simd::load<W>(job.slope + W * piece.group);
       for_each_vector(
           w, piece, HEFT_EACH_VECTOR {
-            const Vec<W> d = lanes.template load<W>(job.x + at, mean) - mean;
-            lanes.template store<W>(job.dx + at, (gradient<W, relu>(lanes, job, at) - shift - d * slope) * scale);
+            const Vec<W> d = lanes.template load<W>(job.x + at, mean) - mean,
+                         dy = gradient<W, gate>(lanes, job, at, d, scale, shift);
+            lanes.template store<W>(job.dx + at, (dy - level - d * slope) * scale);
           });
     }
   }
@@ -375,6 +395,7 @@ BatchNormResult train(const Walk& walk, const Tensor& x, const Tensor& gamma, co
     });
     run<Apply>(walk, job, first, last);
   });
+  if (fusion.relu && fusion.residual.defined()) result.kept = result.output;
   return result;
 }
 
@@ -407,24 +428,30 @@ Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor
   return y;
 }
 
-BatchNormGradients backward(const Walk& walk, const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                            const Tensor& mean, const Tensor& variance, double eps, bool relu, bool want_residual) {
+BatchNormGradients backward(const Walk& walk, const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                            const Tensor& gamma, const Tensor& beta, double eps, bool relu, bool want_residual) {
   BatchNormGradients result{Tensor::empty_like(x), Tensor::empty(gamma.shape()), Tensor::empty(gamma.shape())};
   if (want_residual) result.residual = relu ? Tensor::empty_like(x) : dy;
-  const float *g = gamma.data<float>(), *m = mean.data<float>(), *v = variance.data<float>();
+  const float *g = gamma.data<float>(), *b = relu ? beta.data<float>() : nullptr, *m = forward.mean.data<float>(),
+              *v = forward.variance.data<float>();
   float *dgamma = result.gamma.mutable_data<float>(), *dbeta = result.beta.mutable_data<float>();
   const double count = static_cast<double>(walk.images * walk.pixels);
   Tensor partial = partials(walk);
-  Lanes means(walk), scale(walk), shift(walk), slope(walk);
-  for (std::int64_t c = 0; c < walk.channels; ++c) means.set(c, static_cast<double>(m[c]));
+  Lanes means(walk), scale(walk), shift(walk), level(walk), slope(walk);
+  for (std::int64_t c = 0; c < walk.channels; ++c) {
+    means.set(c, static_cast<double>(m[c]));
+    scale.set(c, static_cast<double>(g[c]) * inverse_deviation(v[c], eps));
+    if (b) shift.set(c, static_cast<double>(b[c]));
+  }
   Job sums{.x = floats(x),
            .dy = floats(dy),
-           .y_read = floats(y),
+           .y_read = floats(forward.kept),
            .dx = static_cast<float*>(result.input.mutable_raw()),
            .behind = relu && want_residual ? static_cast<float*>(result.residual.mutable_raw()) : nullptr,
            .mean = means.data(),
            .scale = scale.data(),
            .shift = shift.data(),
+           .level = level.data(),
            .slope = slope.data(),
            .partial = partial.mutable_data<float>(),
            .relu = relu};
@@ -439,8 +466,7 @@ BatchNormGradients backward(const Walk& walk, const Tensor& dy, const Tensor& y,
       const double inverse = inverse_deviation(v[c], eps);
       dgamma[c] = static_cast<float>(product * inverse);
       dbeta[c] = static_cast<float>(sum);
-      scale.set(c, static_cast<double>(g[c]) * inverse);
-      shift.set(c, sum / count);
+      level.set(c, sum / count);
       slope.set(c, product / count * inverse * inverse);
     });
     run<Gradient>(walk, rest, first, last);

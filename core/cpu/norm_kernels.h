@@ -37,13 +37,15 @@ Affine affine_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, co
 // None where x (contiguous or opaque, f32) lies in no layout that these loops know.
 std::optional<Walk> walk_of(const Tensor& x);
 
-// The contracts of batch_norm_fused, batch_norm_eval_fused and batch_norm_fused_backward (core/backend.h); x, the residual, y
-// and dy lie as `walk` says.
+// The contracts of batch_norm_fused, batch_norm_eval_fused and batch_norm_fused_backward (core/backend.h); x, the residual,
+// the output and dy lie as `walk` says. The output is kept where there was a residual: without one it is made again from x,
+// to the same bits, for less than it costs to read.
 BatchNormResult train(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                       NormFusion& fusion);
 Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
             const Tensor& variance, double eps, const Tensor& residual, bool relu);
-BatchNormGradients backward(const Walk& walk, const Tensor& dy, const Tensor& y, const Tensor& x, const Tensor& gamma,
-                            const Tensor& mean, const Tensor& variance, double eps, bool relu, bool want_residual);
+// `beta` is read with a relu alone.
+BatchNormGradients backward(const Walk& walk, const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+                            const Tensor& gamma, const Tensor& beta, double eps, bool relu, bool want_residual);
 
 }  // namespace heft::norm
