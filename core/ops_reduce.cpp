@@ -103,6 +103,17 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log) {
   return Called("softmax", y)->softmax_backward(around_axis(y, axis), around_axis(dy, axis), log).reshape(y.shape());
 }
 
+namespace {
+// Those on a GPU are its kernels' to check.
+void check_labels(const Tensor& labels, std::int64_t classes) {
+  if (labels.device().is_cuda()) return;
+  const std::int64_t* label = labels.data<std::int64_t>();
+  for (std::int64_t i = 0; i < labels.numel(); ++i)
+    check(label[i] >= 0 && label[i] < classes, "cross_entropy", "expected labels in [0, {}); got {} at sample {}", classes,
+          label[i], i);
+}
+}  // namespace
+
 CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& labels) {
   const char* op = "cross_entropy";
   check_defined(op, logits);
@@ -114,12 +125,16 @@ CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& lab
   check<ShapeError>(logits.size(1) >= 1, op, "expected at least one class; got logits {}", logits.shape());
   check<DeviceError>(logits.device() == labels.device(), op, "expected operands on one device; got {} and {} (move with to)",
                      logits.device(), labels.device());
-  return Called(op, logits)->cross_entropy(logits.contiguous(), labels.contiguous());
+  const Tensor dense = labels.contiguous();
+  check_labels(dense, logits.size(1));
+  return Called(op, logits)->cross_entropy(logits.contiguous(), dense);
 }
 
 Tensor softmax_cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) {
   check_operands("cross_entropy", saved, dlosses);
-  return Called("cross_entropy", saved)->cross_entropy_backward(saved, labels.contiguous(), dlosses.contiguous());
+  const Tensor dense = labels.contiguous();
+  check_labels(dense, saved.size(1));
+  return Called("cross_entropy", saved)->cross_entropy_backward(saved, dense, dlosses.contiguous());
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

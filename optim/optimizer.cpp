@@ -79,17 +79,26 @@ void Optimizer::step() {
     const double norm = gradient_norm(all) * scale;
     if (norm > clip_norm_) scale *= clip_norm_ / norm;
   }
+  std::vector<Ready> all_ready;
+  const bool together = updates_together(false);
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
-    auto [value, gradient] = ready(slot, scale);
-    const Rates& rates = groups_[slot.group];
-    apply(value, gradient, slot.state, {rates.lr * lr_factor_, rates.weight_decay});
+    if (together) {
+      all_ready.push_back(ready(slot, scale));
+      continue;
+    }
+    Ready one = ready(slot, scale);
+    apply(one.value, one.gradient, slot.state, rates_of(slot));
     ++slot.state.steps;
   }
+  if (!together) return;
+  std::vector<double> factors = {1};
+  for (std::size_t group = 0; group < groups_.size(); ++group) factors.push_back(lr(group));
+  update(all_ready, Tensor::from(factors), {});
 }
 
 // A parameter's value and its gradient times `scale`, and the tensors remembered of it, all in one layout.
-std::pair<Tensor, Tensor> Optimizer::ready(Slot& slot, double scale) {
+Optimizer::Ready Optimizer::ready(Slot& slot, double scale) {
   Tensor value = slot.parameter.value();
   // What is optimised has all of its digits: a network's parameters always, an activation that was made a leaf from here on.
   if (is_compact(value) || (!value.is_opaque() && !value.is_contiguous())) slot.parameter.set_value(value = value.contiguous());
@@ -97,14 +106,27 @@ std::pair<Tensor, Tensor> Optimizer::ready(Slot& slot, double scale) {
   follow(gradient, value);
   if (!gradient.is_opaque()) gradient = gradient.contiguous();
   for (auto& [name, tensor] : slot.state.slots) follow(tensor, value);
-  return {value, gradient};
+  return {slot, value, gradient};
 }
 
-bool Optimizer::steps_on_device() const {
+Rates Optimizer::rates_of(const Slot& slot) const { return {lr(slot.group), groups_[slot.group].weight_decay}; }
+
+// Whether this optimizer updates all parameters at once, and all of them are on a GPU, or all on a CPU.
+bool Optimizer::updates_together(bool on_cuda) const {
   bool all = applies_all();
-  for (const Slot& slot : parameters_) all = all && (!trainable(slot.parameter) || slot.parameter.device().is_cuda());
+  for (const Slot& slot : parameters_)
+    all = all && (!trainable(slot.parameter) || slot.parameter.device().is_cuda() == on_cuda);
   return all;
 }
+
+void Optimizer::update(std::vector<Ready>& all, const Tensor& factors, const Tensor& hold) {
+  std::vector<Update> updates;
+  for (Ready& one : all) updates.push_back({one.value, one.gradient, one.slot.state, rates_of(one.slot), one.slot.group});
+  apply_all(updates, factors, hold);
+  for (Ready& one : all) ++one.slot.state.steps;
+}
+
+bool Optimizer::steps_on_device() const { return updates_together(true); }
 
 // Only what has changed since, so that a step that is being recorded writes nothing from the host.
 void Optimizer::upload_factors(double scale) {
@@ -120,21 +142,15 @@ void Optimizer::upload_factors(double scale) {
 void Optimizer::step_on_device(double scale) {
   const bool clips = !std::isinf(clip_norm_);
   upload_factors(clips ? 1 : scale);
-  std::vector<Tensor> values, gradients;
-  std::vector<Slot*> slots;
+  std::vector<Ready> all;
+  std::vector<Tensor> gradients;
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
-    const auto [value, gradient] = ready(slot, 1);
-    values.push_back(value), gradients.push_back(gradient), slots.push_back(&slot);
+    all.push_back(ready(slot, 1));
+    gradients.push_back(all.back().gradient);
   }
-  if (clips) backend_for(values.front()).clip_factor(gradients, clip_norm_, scale, factors_);
-  std::vector<Update> updates;
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    const Rates& rates = groups_[slots[i]->group];
-    updates.push_back({values[i], gradients[i], slots[i]->state, {rates.lr * lr_factor_, rates.weight_decay}, slots[i]->group});
-  }
-  apply_all(updates, factors_, reduction_->device_state());
-  for (Slot* slot : slots) ++slot->state.steps;
+  if (clips) backend_for(gradients.front()).clip_factor(gradients, clip_norm_, scale, factors_);
+  update(all, factors_, reduction_->device_state());
 }
 
 void Optimizer::verify() const {

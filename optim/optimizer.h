@@ -105,7 +105,7 @@ class Optimizer {
     Rates rates;
     std::size_t group;
   };
-  // All parameters on a GPU at once, gradients still to be multiplied by factors[0], lr of group g in factors[1 + g]
+  // All parameters at once, of one device, gradients still to be multiplied by factors[0], lr of group g in factors[1 + g]
   // (Backend::sgd_steps). False where the optimizer does not; then each is apply()'s.
   virtual bool applies_all() const { return false; }
   virtual void apply_all(std::vector<Update>&, const Tensor& /*factors*/, const Tensor& /*hold*/) const {}
@@ -121,7 +121,15 @@ class Optimizer {
     ParameterState state;
   };
 
-  static std::pair<Tensor, Tensor> ready(Slot& slot, double scale);
+  // A parameter and its gradient in one layout, before the update.
+  struct Ready {
+    Slot& slot;
+    Tensor value, gradient;
+  };
+  static Ready ready(Slot& slot, double scale);
+  Rates rates_of(const Slot& slot) const;
+  bool updates_together(bool on_cuda) const;
+  void update(std::vector<Ready>& all, const Tensor& factors, const Tensor& hold);
   bool steps_on_device() const;
   void step_on_device(double scale);
   void upload_factors(double scale);

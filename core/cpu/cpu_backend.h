@@ -55,6 +55,9 @@ class CpuBackend final : public HostBackend {
                                                const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                bool want_residual) override;
 
+  CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels) override;
+  Tensor cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) override;
+
   Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) override;
   Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before) override;
 };

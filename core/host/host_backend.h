@@ -30,6 +30,7 @@ class HostBackend : public Backend {
                   Tensor& state, bool update) override;
   void random(Tensor& x, Distribution distribution, double a, double b, RandomKey key) override;
   void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) override;
+  void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) override;
   void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
                  const AdamStep& step) override;
 };

@@ -1,5 +1,7 @@
 // Optimizer updates. Their loops have what they read by value and no choices inside, so that the compiler makes vectors of
 // them.
+#include <algorithm>
+
 #include "core/host/host_backend.h"
 #include "core/host/strided_loop.h"
 
@@ -27,22 +29,62 @@ struct Sgd {
   }
 };
 
+// What sgd_step reads and writes of one parameter.
+struct Span {
+  Span(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& how)
+      : dtype(parameter.dtype()),
+        n(parameter.buffer_elements()),
+        step(how),
+        p(parameter.mutable_raw()),
+        g(gradient.raw()),
+        v(velocity.defined() ? velocity.mutable_raw() : nullptr) {}
+
+  void run(std::int64_t begin, std::int64_t end) const {
+    dispatch_float("sgd_step", dtype, [&]<class T>() {
+      const Sgd<T> sgd{T(step.lr), T(step.momentum), T(1 - step.dampening), T(step.weight_decay)};
+      const auto with_momentum = step.first      ? step.nesterov ? &Sgd<T>::template with_momentum<true, true>
+                                                                 : &Sgd<T>::template with_momentum<true, false>
+                                      : step.nesterov ? &Sgd<T>::template with_momentum<false, true>
+                                                 : &Sgd<T>::template with_momentum<false, false>;
+      T* at = static_cast<T*>(p) + begin;
+      const T* gradient = static_cast<const T*>(g) + begin;
+      if (v) (sgd.*with_momentum)(at, gradient, static_cast<T*>(v) + begin, end - begin);
+      else sgd.plain(at, gradient, end - begin);
+    });
+  }
+
+  DType dtype;
+  std::int64_t n;
+  SgdStep step;
+  void* p;
+  const void* g;
+  void* v;
+};
+
 }  // namespace
 
 void HostBackend::sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& step) {
-  dispatch_float("sgd_step", parameter.dtype(), [&]<class T>() {
-    T* p = static_cast<T*>(parameter.mutable_raw());
-    const T* g = static_cast<const T*>(gradient.raw());
-    T* v = velocity.defined() ? static_cast<T*>(velocity.mutable_raw()) : nullptr;
-    const Sgd<T> sgd{T(step.lr), T(step.momentum), T(1 - step.dampening), T(step.weight_decay)};
-    const auto with_momentum =
-        step.first ? step.nesterov ? &Sgd<T>::template with_momentum<true, true> : &Sgd<T>::template with_momentum<true, false>
-        : step.nesterov ? &Sgd<T>::template with_momentum<false, true>
-                        : &Sgd<T>::template with_momentum<false, false>;
-    parallel_for(parameter.buffer_elements(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
-      if (v) (sgd.*with_momentum)(p + begin, g + begin, v + begin, end - begin);
-      else sgd.plain(p + begin, g + begin, end - begin);
-    });
+  const Span span(parameter, gradient, velocity, step);
+  parallel_for(span.n, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) { span.run(begin, end); });
+}
+
+// One loop over the elements of all, since most parameters are too small to wake threads for.
+void HostBackend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) {
+  const double* factor = factors.data<double>();
+  if (factor[0] != 1 || hold.defined()) return Backend::sgd_steps(targets, step, factors, hold);
+  std::vector<Span> spans;
+  spans.reserve(targets.size());
+  std::int64_t total = 0;
+  for (SgdTarget& target : targets) {
+    SgdStep one = step;
+    one.lr = factor[1 + target.group], one.weight_decay = target.weight_decay, one.first = target.first;
+    total += spans.emplace_back(target.parameter, target.gradient, target.velocity, one).n;
+  }
+  parallel_for(total, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (const Span& span : spans) {
+      if (begin < span.n && end > 0) span.run(std::max<std::int64_t>(begin, 0), std::min(end, span.n));
+      begin -= span.n, end -= span.n;
+    }
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/backend.h"
 #include "core/ops.h"
+#include "core/parallel.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 
@@ -36,6 +37,40 @@ TEST_CASE("parameters updated together are those updated one by one", "[core][ba
   CHECK(together[0].parameter.to_vector<double>() == before);
   backend.sgd_steps(together, step, factors, Tensor::from(std::vector<std::int64_t>{0}));
   for (std::size_t i = 0; i < 3; ++i) check_close(together[i].parameter, alone[i], 1e-15);
+}
+
+// On a CPU it is one loop over all elements, which threads cut where they will.
+TEST_CASE("parameters of many sizes updated together are those updated one by one, to the last bit", "[core][backend]") {
+  Backend& backend = backend_for(Tensor::zeros({1}));
+  const int threads = num_threads();
+  for (const int n : {1, 2, 3})
+    for (const double momentum : {0.0, 0.9})
+      for (const bool nesterov : {false, true}) {
+        if (nesterov && momentum == 0) continue;
+        INFO(n << " threads, momentum " << momentum << (nesterov ? ", nesterov" : ""));
+        set_num_threads(n);
+        const SgdStep step{.momentum = momentum, .nesterov = nesterov};
+        std::vector<SgdTarget> together;
+        std::vector<Tensor> alone, velocities;
+        std::uint64_t seed = 0;
+        for (const std::int64_t size : {1, 0, 70001, 3, 40000, 7, 90000}) {
+          const DType dtype = size == 3 || size == 40000 ? DType::f64 : DType::f32;
+          const Tensor p = normal({size}, ++seed, dtype), g = normal({size}, ++seed, dtype), v = normal({size}, ++seed, dtype);
+          const bool first = size == 7;
+          together.push_back({p.clone(), g, momentum > 0 ? v.clone() : Tensor{}, 0.01, size % 2, first});
+          Tensor parameter = p.clone(), velocity = momentum > 0 ? v.clone() : Tensor{};
+          SgdStep one = step;
+          one.lr = size % 2 == 1 ? 0.01 : 0.1, one.weight_decay = 0.01, one.first = first;
+          backend.sgd_step(parameter, g, velocity, one);
+          alone.push_back(parameter), velocities.push_back(velocity);
+        }
+        backend.sgd_steps(together, step, Tensor::from(std::vector<double>{1, 0.1, 0.01}), {});
+        for (std::size_t i = 0; i < alone.size(); ++i) {
+          check_close(together[i].parameter, alone[i], 0);
+          if (momentum > 0) check_close(together[i].velocity, velocities[i], 0);
+        }
+      }
+  set_num_threads(threads);
 }
 
 TEST_CASE("the factor that clips, and one gradient that is not finite stops all that follow", "[core][backend]") {

@@ -90,7 +90,7 @@ TEST_CASE("class-balanced cross entropy is cross entropy with effective-number w
   // CIFAR-10, exponential 0.01: the published weights of the largest and the smallest class are 0.0506 and 3.993.
   const auto counts = data::long_tailed_counts(5000, 10, data::Profile::exponential, 0.01);
   const Tensor w = data::class_weights(counts, {.scheme = data::WeightScheme::effective_number});
-  const Tensor z = random_normal({2, 10}), y = Tensor::from<std::int64_t>({0, 9});
+  const Tensor z = random_normal({2, 10}).astype(DType::f64), y = Tensor::from<std::int64_t>({0, 9});
   const Row plain = cross_entropy(z, y).value().to_vector<double>();
   const Row balanced = cross_entropy(z, y, {.class_weights = w}).value().to_vector<double>();
   CHECK(balanced[0] / plain[0] == Approx(0.0506).margin(0.00005));
