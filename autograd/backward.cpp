@@ -20,7 +20,7 @@ void add_to_leaf(Variable::Impl& leaf, const Tensor& term) {
 }
 
 // Gradients of all inputs of one operation; then what it saved is dropped, unless the graph is kept.
-std::vector<Tensor> pull(Node& node, const Tensor& dy, bool keep) {
+std::vector<Tensor> pull(Node& node, Tensor dy, bool keep) {
   check_unspent(node);
   node.spent = !keep;
   std::vector<Tensor> grads;
@@ -28,7 +28,7 @@ std::vector<Tensor> pull(Node& node, const Tensor& dy, bool keep) {
     if (node.joint) {
       std::vector<bool> needed;
       for (const Edge& input : node.inputs) needed.push_back(input.needed());
-      grads = node.joint(dy, needed);
+      grads = node.joint(std::move(dy), needed);
       check<AutogradError>(grads.size() == needed.size(), node.op, "expected its pullback to return {} gradients; got {}",
                            needed.size(), grads.size());
     } else {
@@ -77,8 +77,7 @@ void backward(const Variable& root, const Tensor& seed, const BackwardOptions& o
   while (!waiting.empty()) {
     auto [node, dy] = std::move(waiting.begin()->second);
     waiting.erase(waiting.begin());
-    const std::vector<Tensor> grads = pull(*node, dy, options.keep_graph);
-    dy = Tensor();
+    const std::vector<Tensor> grads = pull(*node, std::move(dy), options.keep_graph);
     for (std::size_t i = 0; i < grads.size(); ++i)
       if (node->inputs[i].needed()) send(node->inputs[i], grads[i]);
     if (!options.keep_graph) node->inputs.clear();

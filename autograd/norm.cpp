@@ -28,16 +28,16 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
   const bool relu = fusion.relu;
   const BatchNormResult r = batch_norm_fused(x.value(), gamma.value(), beta.value(), eps, fusion);
   const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = Saved(beta.value()), kept = Saved(r.kept),
-                          mean = r.mean, variance = r.variance, eps, relu](const Tensor& d, bool want_residual) {
-    return batch_norm_fused_backward(d, {{}, mean, variance, kept}, x, gamma, beta, eps, relu, want_residual);
+                          mean = r.mean, variance = r.variance, eps, relu](Tensor dy, bool want_residual) {
+    return batch_norm_fused_backward(std::move(dy), {{}, mean, variance, kept}, x, gamma, beta, eps, relu, want_residual);
   };
   std::vector<Variable> inputs = {x, gamma, beta};
   if (residual.defined()) inputs.push_back(residual);
   return record(
       op, r.output, inputs,
-      [gradients](const Tensor& dy, const std::vector<bool>& needed) {
+      [gradients](Tensor dy, const std::vector<bool>& needed) {
         const bool want_residual = needed.size() > 3 && needed[3];
-        const BatchNormGradients g = gradients(dy, want_residual);
+        const BatchNormGradients g = gradients(std::move(dy), want_residual);
         std::vector<Tensor> all = {g.input, g.gamma, g.beta};
         if (needed.size() > 3) all.push_back(g.residual);
         return all;

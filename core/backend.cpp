@@ -148,7 +148,7 @@ Tensor Backend::conv2d_batch_norm(const Tensor& x, const Tensor& weight, const C
   return batch_norm_eval_fused(conv2d(x, weight, {}, geometry), gamma, beta, mean, variance, eps, residual, relu);
 }
 
-BatchNormGradients Backend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+BatchNormGradients Backend::batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
                                                       const Tensor& gamma, const Tensor&, double eps, bool relu,
                                                       bool want_residual) {
   const Tensor behind = relu ? heft::unary_backward<fn::Relu>(forward.kept, forward.kept, dy) : dy;

@@ -196,7 +196,8 @@ class Backend {
                                    const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
                                    const Tensor& residual, bool relu);
   // Of what batch_norm_fused returned all but the output is read. The residual's gradient is the one behind the relu.
-  virtual BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+  // A dy that nobody else holds (storage_users() is 1) may be overwritten.
+  virtual BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
                                                        const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                        bool want_residual);
   // Every stride-th row and column of x, channels of zeros before and after: (N, before + C + after, ...). And its adjoint.

@@ -143,9 +143,9 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeom
                          const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
                          bool relu);
 // `forward` is what batch_norm_fused returned on this x, gamma and beta; its output is not read and may be undefined.
-BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
-                                             const Tensor& gamma, const Tensor& beta, double eps, bool relu,
-                                             bool want_residual);
+// A dy that nobody else holds may be overwritten.
+BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
+                                             const Tensor& beta, double eps, bool relu, bool want_residual);
 
 // ---- losses: Backend::cross_entropy, which says what they compute. labels (N) i64; only those on a GPU may be out of range.
 CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& labels);

@@ -255,14 +255,14 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeom
                                     native_residual(residual, x, shape, backend), relu);
 }
 
-BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
-                                             const Tensor& gamma, const Tensor& beta, double eps, bool relu,
-                                             bool want_residual) {
+BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
+                                             const Tensor& beta, double eps, bool relu, bool want_residual) {
   check_operands("batch_norm", dy, x);
   check_gradient("batch_norm", dy, x.shape());
   const Called backend("batch_norm", x);
-  return backend->batch_norm_fused_backward(native(dy, backend), forward, native(x, backend), gamma.contiguous(),
-                                            beta.contiguous(), eps, relu, want_residual);
+  dy = native(dy, backend);
+  return backend->batch_norm_fused_backward(std::move(dy), forward, native(x, backend), gamma.contiguous(), beta.contiguous(),
+                                            eps, relu, want_residual);
 }
 
 }  // namespace heft

@@ -139,7 +139,7 @@ void run(Inputs<Stored> in, const Shape& shape, Tensor& behind, BatchNormGradien
 }  // namespace
 }  // namespace cuda
 
-BatchNormGradients CudaBackend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+BatchNormGradients CudaBackend::batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
                                                           const Tensor& gamma, const Tensor&, double eps, bool relu,
                                                           bool want_residual) {
   const Tensor input = cuda::as_image(x), gradient = cuda::kept_like(dy, input);

@@ -74,9 +74,8 @@ class CudaBackend final : public Backend {
                                          const Tensor& variance, double eps) override;
   BatchNormResult batch_norm_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                    NormFusion& fusion) override;
-  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
-                                               const Tensor& gamma, const Tensor& beta, double eps, bool relu,
-                                               bool want_residual) override;
+  BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
+                                               const Tensor& beta, double eps, bool relu, bool want_residual) override;
 
   // cross_entropy.cu
   CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels) override;

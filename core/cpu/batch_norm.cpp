@@ -86,12 +86,13 @@ Tensor CpuBackend::batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, c
                     relu);
 }
 
-BatchNormGradients CpuBackend::batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
+BatchNormGradients CpuBackend::batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
                                                          const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                          bool want_residual) {
   const auto walk = walk_of(x);
-  if (!walk) return HostBackend::batch_norm_fused_backward(dy, forward, x, gamma, beta, eps, relu, want_residual);
-  return norm::backward(*walk, to_layout(dy, x.layout()), forward, x, gamma, beta, eps, relu, want_residual);
+  if (!walk) return HostBackend::batch_norm_fused_backward(std::move(dy), forward, x, gamma, beta, eps, relu, want_residual);
+  dy = to_layout(dy, x.layout());
+  return norm::backward(*walk, std::move(dy), forward, x, gamma, beta, eps, relu, want_residual);
 }
 
 }  // namespace heft

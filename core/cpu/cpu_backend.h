@@ -51,9 +51,8 @@ class CpuBackend final : public HostBackend {
                            bool relu) override;
   Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                                const Tensor& variance, double eps, const Tensor& residual, bool relu) override;
-  BatchNormGradients batch_norm_fused_backward(const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
-                                               const Tensor& gamma, const Tensor& beta, double eps, bool relu,
-                                               bool want_residual) override;
+  BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
+                                               const Tensor& beta, double eps, bool relu, bool want_residual) override;
 
   CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels) override;
   Tensor cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) override;

@@ -428,10 +428,13 @@ Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor
   return y;
 }
 
-BatchNormGradients backward(const Walk& walk, const Tensor& dy, const BatchNormResult& forward, const Tensor& x,
-                            const Tensor& gamma, const Tensor& beta, double eps, bool relu, bool want_residual) {
-  BatchNormGradients result{Tensor::empty_like(x), Tensor::empty(gamma.shape()), Tensor::empty(gamma.shape())};
-  if (want_residual) result.residual = relu ? Tensor::empty_like(x) : dy;
+BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
+                            const Tensor& beta, double eps, bool relu, bool want_residual) {
+  // Each pass writes where it has just read dy.
+  const bool keeps = relu && want_residual, in_place = dy.storage_users() == 1 && (relu || !want_residual);
+  BatchNormGradients result{in_place && !keeps ? dy : Tensor::empty_like(x), Tensor::empty(gamma.shape()),
+                            Tensor::empty(gamma.shape())};
+  if (want_residual) result.residual = in_place || !relu ? dy : Tensor::empty_like(x);
   const float *g = gamma.data<float>(), *b = relu ? beta.data<float>() : nullptr, *m = forward.mean.data<float>(),
               *v = forward.variance.data<float>();
   float *dgamma = result.gamma.mutable_data<float>(), *dbeta = result.beta.mutable_data<float>();
@@ -447,7 +450,7 @@ BatchNormGradients backward(const Walk& walk, const Tensor& dy, const BatchNormR
            .dy = floats(dy),
            .y_read = floats(forward.kept),
            .dx = static_cast<float*>(result.input.mutable_raw()),
-           .behind = relu && want_residual ? static_cast<float*>(result.residual.mutable_raw()) : nullptr,
+           .behind = keeps ? static_cast<float*>(result.residual.mutable_raw()) : nullptr,
            .mean = means.data(),
            .scale = scale.data(),
            .shift = shift.data(),

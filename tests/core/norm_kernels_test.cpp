@@ -151,6 +151,31 @@ TEST_CASE("norm: without a residual the output is not kept, and x tells what the
   }
 }
 
+TEST_CASE("norm: a gradient is overwritten where nobody else holds it, and only there", "[cpu][batch_norm][simd]") {
+  for (const Tag tag : {Tag::aBcd16b, Tag::abcd})
+    for (const bool relu : {false, true})
+      for (const bool with_residual : {false, true}) {
+        Case c = in_layout(Case({4, 16, 6, 7}, with_residual), tag, false);
+        INFO(c.x.layout().str() << (relu ? ", relu" : "") << (with_residual ? ", residual" : ""));
+        NormFusion fusion{.relu = relu, .residual = c.residual};
+        const BatchNormResult forward = ours().batch_norm_fused(c.x, c.gamma, c.beta, 1e-5, fusion);
+        const auto backward = [&](Tensor dy) {
+          return ours().batch_norm_fused_backward(std::move(dy), forward, c.x, c.gamma, c.beta, 1e-5, relu, with_residual);
+        };
+        const Tensor before = c.dy.clone();
+        const BatchNormGradients held = backward(c.dy);
+        check_close(c.dy, before, 0);
+        Tensor given = c.dy.clone();
+        const void* place = given.raw();
+        const BatchNormGradients alone = backward(std::move(given));
+        CHECK((with_residual ? alone.residual : alone.input).raw() == place);
+        check_close(alone.input, held.input, 0);
+        check_close(alone.gamma, held.gamma, 0);
+        check_close(alone.beta, held.beta, 0);
+        if (with_residual) check_close(alone.residual, held.residual, 0);
+      }
+}
+
 TEST_CASE("norm: the number of threads changes no bit", "[cpu][batch_norm][simd]") {
   const int threads = num_threads();
   for (const Shape& shape : {Shape{7, 16, 24, 24}, Shape{33, 40, 9, 9}, Shape{128, 64, 8, 8}})
