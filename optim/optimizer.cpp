@@ -79,22 +79,16 @@ void Optimizer::step() {
     const double norm = gradient_norm(all) * scale;
     if (norm > clip_norm_) scale *= clip_norm_ / norm;
   }
-  std::vector<Ready> all_ready;
-  const bool together = updates_together(false);
+  if (updates_together(false)) {
+    std::vector<Ready> together = all_ready();
+    return update(together, Tensor::from(factors(scale)), {});
+  }
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
-    if (together) {
-      all_ready.push_back(ready(slot, scale));
-      continue;
-    }
     Ready one = ready(slot, scale);
     apply(one.value, one.gradient, slot.state, rates_of(slot));
     ++slot.state.steps;
   }
-  if (!together) return;
-  std::vector<double> factors = {1};
-  for (std::size_t group = 0; group < groups_.size(); ++group) factors.push_back(lr(group));
-  update(all_ready, Tensor::from(factors), {});
 }
 
 // A parameter's value and its gradient times `scale`, and the tensors remembered of it, all in one layout.
@@ -109,6 +103,13 @@ Optimizer::Ready Optimizer::ready(Slot& slot, double scale) {
   return {slot, value, gradient};
 }
 
+std::vector<Optimizer::Ready> Optimizer::all_ready() {
+  std::vector<Ready> all;
+  for (Slot& slot : parameters_)
+    if (trainable(slot.parameter)) all.push_back(ready(slot, 1));
+  return all;
+}
+
 Rates Optimizer::rates_of(const Slot& slot) const { return {lr(slot.group), groups_[slot.group].weight_decay}; }
 
 // Whether this optimizer updates all parameters at once, and all of them are on a GPU, or all on a CPU.
@@ -116,6 +117,13 @@ bool Optimizer::updates_together(bool on_cuda) const {
   bool all = applies_all();
   for (const Slot& slot : parameters_)
     all = all && (!trainable(slot.parameter) || slot.parameter.device().is_cuda() == on_cuda);
+  return all;
+}
+
+// What Backend::sgd_steps wants to know: a factor on all gradients, and the learning rate of each group.
+std::vector<double> Optimizer::factors(double scale) const {
+  std::vector<double> all = {scale};
+  for (std::size_t group = 0; group < groups_.size(); ++group) all.push_back(lr(group));
   return all;
 }
 
@@ -130,8 +138,7 @@ bool Optimizer::steps_on_device() const { return updates_together(true); }
 
 // Only what has changed since, so that a step that is being recorded writes nothing from the host.
 void Optimizer::upload_factors(double scale) {
-  std::vector<double> wanted = {scale};
-  for (std::size_t group = 0; group < groups_.size(); ++group) wanted.push_back(lr(group));
+  const std::vector<double> wanted = factors(scale);
   if (wanted == uploaded_) return;
   const auto count = static_cast<std::int64_t>(wanted.size());
   if (!factors_.defined()) factors_ = Tensor::zeros({count + 1}, DType::f64, Device::cuda());
@@ -142,13 +149,9 @@ void Optimizer::upload_factors(double scale) {
 void Optimizer::step_on_device(double scale) {
   const bool clips = !std::isinf(clip_norm_);
   upload_factors(clips ? 1 : scale);
-  std::vector<Ready> all;
+  std::vector<Ready> all = all_ready();
   std::vector<Tensor> gradients;
-  for (Slot& slot : parameters_) {
-    if (!trainable(slot.parameter)) continue;
-    all.push_back(ready(slot, 1));
-    gradients.push_back(all.back().gradient);
-  }
+  for (const Ready& one : all) gradients.push_back(one.gradient);
   if (clips) backend_for(gradients.front()).clip_factor(gradients, clip_norm_, scale, factors_);
   update(all, factors_, reduction_->device_state());
 }

@@ -127,6 +127,8 @@ class Optimizer {
     Tensor value, gradient;
   };
   static Ready ready(Slot& slot, double scale);
+  std::vector<Ready> all_ready();
+  std::vector<double> factors(double scale) const;
   Rates rates_of(const Slot& slot) const;
   bool updates_together(bool on_cuda) const;
   void update(std::vector<Ready>& all, const Tensor& factors, const Tensor& hold);

@@ -10,42 +10,43 @@ namespace {
 
 template <class T>
 struct Sgd {
-  T lr, momentum, fresh, decay;
+  T lr, momentum, fresh, decay, scale;
 
   void plain(T* __restrict p, const T* __restrict g, std::int64_t n) const {
-    const T rate = lr, shrink = decay;
-    for (std::int64_t i = 0; i < n; ++i) p[i] -= rate * (g[i] + shrink * p[i]);
+    const T rate = lr, shrink = decay, factor = scale;
+    for (std::int64_t i = 0; i < n; ++i) p[i] -= rate * (factor * g[i] + shrink * p[i]);
   }
 
   // `first`: the velocity begins as the gradient, whatever it holds.
   template <bool first, bool nesterov>
   void with_momentum(T* __restrict p, const T* __restrict g, T* __restrict v, std::int64_t n) const {
-    const T rate = lr, kept = momentum, added = fresh, shrink = decay;
+    const T rate = lr, kept = momentum, added = fresh, shrink = decay, factor = scale;
     for (std::int64_t i = 0; i < n; ++i) {
-      const T d = g[i] + shrink * p[i], velocity = first ? d : kept * v[i] + added * d;
+      const T d = factor * g[i] + shrink * p[i], velocity = first ? d : kept * v[i] + added * d;
       v[i] = velocity;
       p[i] -= rate * (nesterov ? d + kept * velocity : velocity);
     }
   }
 };
 
-// What sgd_step reads and writes of one parameter.
+// What a step reads and writes of one parameter.
 struct Span {
-  Span(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& how)
+  Span(Tensor& parameter, const Tensor& gradient, Tensor& velocity, const SgdStep& how, double factor = 1)
       : dtype(parameter.dtype()),
         n(parameter.buffer_elements()),
         step(how),
+        scale(factor),
         p(parameter.mutable_raw()),
         g(gradient.raw()),
         v(velocity.defined() ? velocity.mutable_raw() : nullptr) {}
 
   void run(std::int64_t begin, std::int64_t end) const {
     dispatch_float("sgd_step", dtype, [&]<class T>() {
-      const Sgd<T> sgd{T(step.lr), T(step.momentum), T(1 - step.dampening), T(step.weight_decay)};
-      const auto with_momentum = step.first      ? step.nesterov ? &Sgd<T>::template with_momentum<true, true>
-                                                                 : &Sgd<T>::template with_momentum<true, false>
-                                      : step.nesterov ? &Sgd<T>::template with_momentum<false, true>
-                                                 : &Sgd<T>::template with_momentum<false, false>;
+      const Sgd<T> sgd{T(step.lr), T(step.momentum), T(1 - step.dampening), T(step.weight_decay), T(scale)};
+      const auto with_momentum =
+          step.first
+              ? (step.nesterov ? &Sgd<T>::template with_momentum<true, true> : &Sgd<T>::template with_momentum<true, false>)
+              : (step.nesterov ? &Sgd<T>::template with_momentum<false, true> : &Sgd<T>::template with_momentum<false, false>);
       T* at = static_cast<T*>(p) + begin;
       const T* gradient = static_cast<const T*>(g) + begin;
       if (v) (sgd.*with_momentum)(at, gradient, static_cast<T*>(v) + begin, end - begin);
@@ -56,6 +57,7 @@ struct Span {
   DType dtype;
   std::int64_t n;
   SgdStep step;
+  double scale;  // of the gradient
   void* p;
   const void* g;
   void* v;
@@ -70,15 +72,16 @@ void HostBackend::sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& ve
 
 // One loop over the elements of all, since most parameters are too small to wake threads for.
 void HostBackend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) {
+  if (hold.defined()) return Backend::sgd_steps(targets, step, factors, hold);
   const double* factor = factors.data<double>();
-  if (factor[0] != 1 || hold.defined()) return Backend::sgd_steps(targets, step, factors, hold);
+  if (factor[0] == 0) return;
   std::vector<Span> spans;
   spans.reserve(targets.size());
   std::int64_t total = 0;
   for (SgdTarget& target : targets) {
     SgdStep one = step;
     one.lr = factor[1 + target.group], one.weight_decay = target.weight_decay, one.first = target.first;
-    total += spans.emplace_back(target.parameter, target.gradient, target.velocity, one).n;
+    total += spans.emplace_back(target.parameter, target.gradient, target.velocity, one, factor[0]).n;
   }
   parallel_for(total, kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
     for (const Span& span : spans) {

@@ -69,6 +69,15 @@ TEST_CASE("parameters of many sizes updated together are those updated one by on
           check_close(together[i].parameter, alone[i], 0);
           if (momentum > 0) check_close(together[i].velocity, velocities[i], 0);
         }
+        // A factor on the gradients.
+        std::vector<SgdTarget> halved = together;
+        for (SgdTarget& target : halved) {
+          target.parameter = target.parameter.clone(), target.gradient = target.gradient * 2.0;
+          if (momentum > 0) target.velocity = target.velocity.clone();
+        }
+        backend.sgd_steps(together, step, Tensor::from(std::vector<double>{1, 0.1, 0.01}), {});
+        backend.sgd_steps(halved, step, Tensor::from(std::vector<double>{0.5, 0.1, 0.01}), {});
+        for (std::size_t i = 0; i < halved.size(); ++i) check_close(halved[i].parameter, together[i].parameter, 0);
       }
   set_num_threads(threads);
 }
