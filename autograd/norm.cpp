@@ -27,8 +27,9 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
   if (residual.defined()) fusion.residual = residual.value();
   const bool relu = fusion.relu;
   const BatchNormResult r = batch_norm_fused(x.value(), gamma.value(), beta.value(), eps, fusion);
-  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = Saved(beta.value()), kept = Saved(r.kept),
-                          mean = r.mean, variance = r.variance, eps, relu](Tensor dy, bool want_residual) {
+  const Saved shift(relu && !r.kept.defined() ? beta.value() : Tensor{});
+  const auto gradients = [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, kept = Saved(r.kept), mean = r.mean,
+                          variance = r.variance, eps, relu](Tensor dy, bool want_residual) {
     return batch_norm_fused_backward(std::move(dy), {{}, mean, variance, kept}, x, gamma, beta, eps, relu, want_residual);
   };
   std::vector<Variable> inputs = {x, gamma, beta};
@@ -44,7 +45,7 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
       },
       // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
       // gamma and beta the operation is linear: itself at their tangents.
-      [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = Saved(beta.value()), kept = Saved(r.kept), mean = r.mean,
+      [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, kept = Saved(r.kept), mean = r.mean,
        variance = r.variance, eps, relu](const std::vector<Tensor>& d) {
         Tensor sum;
         const auto add = [&sum](const Tensor& term) { sum = sum.defined() ? sum + term : term; };

@@ -121,7 +121,8 @@ Variable record(const char* op, Tensor value, std::vector<Input> inputs, const A
 
 // For operations whose gradients share work: one pullback that returns a gradient per input. `needed[i]` says whether
 // input i wants one; where it does not, return an undefined Tensor. One tangent likewise: dx[i] is undefined where input i
-// does not move; at least one does. dy is the pullback's own: what nobody else holds (storage_users() is 1) it may overwrite.
+// does not move; at least one does. dy is the pullback's own: it may be overwritten where nobody else holds it (storage_users()
+// is 1) and it is contiguous or opaque.
 using JointPullback = std::function<std::vector<Tensor>(Tensor dy, const std::vector<bool>& needed)>;
 using JointTangent = std::function<Tensor(const std::vector<Tensor>& dx)>;
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, JointPullback pullback, JointTangent tangent = {},

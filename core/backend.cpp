@@ -149,9 +149,11 @@ Tensor Backend::conv2d_batch_norm(const Tensor& x, const Tensor& weight, const C
 }
 
 BatchNormGradients Backend::batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
-                                                      const Tensor& gamma, const Tensor&, double eps, bool relu,
+                                                      const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                       bool want_residual) {
-  const Tensor behind = relu ? heft::unary_backward<fn::Relu>(forward.kept, forward.kept, dy) : dy;
+  Tensor y = forward.kept, behind = dy;
+  if (relu && !y.defined()) y = batch_norm_eval(x, gamma, beta, forward.mean, forward.variance, eps);
+  if (relu) behind = heft::unary_backward<fn::Relu>(y, y, dy);
   BatchNormGradients gradients = batch_norm_backward(behind, x, gamma, forward.mean, forward.variance, eps);
   if (want_residual) gradients.residual = behind;
   return gradients;

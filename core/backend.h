@@ -195,7 +195,8 @@ class Backend {
   virtual Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
                                    const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps,
                                    const Tensor& residual, bool relu);
-  // Of what batch_norm_fused returned all but the output is read. The residual's gradient is the one behind the relu.
+  // Of what batch_norm_fused returned all but the output is read; beta where there was a relu and nothing is kept. The
+  // residual's gradient is the one behind the relu.
   // A dy that nobody else holds (storage_users() is 1) may be overwritten.
   virtual BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
                                                        const Tensor& gamma, const Tensor& beta, double eps, bool relu,

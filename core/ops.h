@@ -142,8 +142,8 @@ Tensor batch_norm_eval_fused(const Tensor& x, const Tensor& gamma, const Tensor&
 Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Tensor& gamma,
                          const Tensor& beta, const Tensor& mean, const Tensor& variance, double eps, const Tensor& residual,
                          bool relu);
-// `forward` is what batch_norm_fused returned on this x, gamma and beta; its output is not read and may be undefined.
-// A dy that nobody else holds may be overwritten.
+// `forward` is what batch_norm_fused returned on this x, gamma and beta; its output is not read and may be undefined, and so
+// may beta unless there is a relu and nothing was kept. A dy that nobody else holds may be overwritten.
 BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
                                              const Tensor& beta, double eps, bool relu, bool want_residual);
 

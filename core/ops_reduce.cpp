@@ -105,7 +105,7 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy, int axis, bool log) {
 
 namespace {
 // Those on a GPU are its kernels' to check.
-void check_labels(const Tensor& labels, std::int64_t classes) {
+void check_in_range(const Tensor& labels, std::int64_t classes) {
   if (labels.device().is_cuda()) return;
   const std::int64_t* label = labels.data<std::int64_t>();
   for (std::int64_t i = 0; i < labels.numel(); ++i)
@@ -126,14 +126,18 @@ CrossEntropyResult softmax_cross_entropy(const Tensor& logits, const Tensor& lab
   check<DeviceError>(logits.device() == labels.device(), op, "expected operands on one device; got {} and {} (move with to)",
                      logits.device(), labels.device());
   const Tensor dense = labels.contiguous();
-  check_labels(dense, logits.size(1));
+  check_in_range(dense, logits.size(1));
   return Called(op, logits)->cross_entropy(logits.contiguous(), dense);
 }
 
 Tensor softmax_cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses) {
   check_operands("cross_entropy", saved, dlosses);
+  const Shape rows = {saved.size(0)};
+  check<ShapeError>(saved.rank() == 2 && labels.shape() == rows && dlosses.shape() == rows, "cross_entropy",
+                    "expected (N, C), labels (N) and gradients (N); got {}, {} and {}", saved.shape(), labels.shape(),
+                    dlosses.shape());
   const Tensor dense = labels.contiguous();
-  check_labels(dense, saved.size(1));
+  check_in_range(dense, saved.size(1));
   return Called("cross_entropy", saved)->cross_entropy_backward(saved, dense, dlosses.contiguous());
 }
 

@@ -49,8 +49,10 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reducti
       const std::size_t index = parameters_.size();
       check(parameter.defined() && parameter.is_leaf() && is_floating(parameter.dtype()), name_,
             "expected parameters that are leaves of f32 or f64; parameter {} is not", index);
-      check(seen.insert(parameter.id()).second, name_, "expected each parameter once; '{}' (parameter {}) comes again",
-            parameter.name(), index);
+      const bool is_new = seen.insert(parameter.id()).second;
+      const bool has_its_own = parameter.value().numel() == 0 || seen.insert(parameter.value().raw()).second;
+      check(is_new && has_its_own, name_, "expected each parameter once; '{}' (parameter {}) {}", parameter.name(), index,
+            is_new ? "lies in the memory of another" : "comes again");
       std::string name = parameter.name();
       if (name.empty() || !names.insert(name).second) name = "param." + std::to_string(index);
       parameters_.push_back({std::move(parameter), std::move(name), groups_.size(), {}});
@@ -79,7 +81,7 @@ void Optimizer::step() {
     const double norm = gradient_norm(all) * scale;
     if (norm > clip_norm_) scale *= clip_norm_ / norm;
   }
-  if (updates_together(false)) {
+  if (scale != 0 && updates_together(false)) {  // a factor of 0 would hold the update, velocity and decay too
     std::vector<Ready> together = all_ready();
     return update(together, Tensor::from(factors(scale)), {});
   }

@@ -106,7 +106,8 @@ class Optimizer {
     std::size_t group;
   };
   // All parameters at once, of one device, gradients still to be multiplied by factors[0], lr of group g in factors[1 + g]
-  // (Backend::sgd_steps). False where the optimizer does not; then each is apply()'s.
+  // (Backend::sgd_steps). False where the optimizer does not; then each is apply()'s, as it is where some are on a GPU and some
+  // are not.
   virtual bool applies_all() const { return false; }
   virtual void apply_all(std::vector<Update>&, const Tensor& /*factors*/, const Tensor& /*hold*/) const {}
 

@@ -25,7 +25,8 @@ class SGD : public Optimizer {
   explicit SGD(std::vector<ParameterGroup> groups, const SGDOptions& options = {},
                std::shared_ptr<Reduction> reduction = std::make_shared<Mean>());
 
-  void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const override;
+  // Final: where all parameters are updated at once nobody would call another.
+  void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const final;
   std::vector<std::string> slots() const override;  // "momentum", where there is momentum
 
  protected:

@@ -92,7 +92,9 @@ BatchNormGradients CpuBackend::batch_norm_fused_backward(Tensor dy, const BatchN
   const auto walk = walk_of(x);
   if (!walk) return HostBackend::batch_norm_fused_backward(std::move(dy), forward, x, gamma, beta, eps, relu, want_residual);
   dy = to_layout(dy, x.layout());
-  return norm::backward(*walk, std::move(dy), forward, x, gamma, beta, eps, relu, want_residual);
+  const Tensor kept = forward.kept.defined() ? to_layout(forward.kept, x.layout()) : Tensor{};
+  return norm::backward(*walk, std::move(dy), {{}, forward.mean, forward.variance, kept}, x, gamma, beta, eps, relu,
+                        want_residual);
 }
 
 }  // namespace heft

@@ -50,8 +50,7 @@ CrossEntropyResult CpuBackend::cross_entropy(const Tensor& logits, const Tensor&
       const float d = z[k] - top;
       saved[row * classes + k] = d < kLowest ? kNone : d - shift;
     }
-    const float loss = shift - clamped(z[label[row]] - top);
-    losses[row] = loss < 0 ? 0 : loss;
+    losses[row] = shift - clamped(z[label[row]] - top);  // never below 0: the sum is at least exp(0)
   });
   return result;
 }
@@ -65,7 +64,7 @@ Tensor CpuBackend::cross_entropy_backward(const Tensor& saved, const Tensor& lab
   float* dx = result.mutable_data<float>();
   for_each_row(saved.size(0), classes, [=](std::int64_t row) {
     const std::int64_t first = row * classes;
-    // A loss that was raised to 0 has no gradient, nor has a row of NaN.
+    // A row of NaN has no gradient, nor has a loss that another backend has raised to 0.
     const float g = log_p[first + label[row]] <= 0 ? dloss[row] : 0;
     for (std::int64_t i = first; i < first + classes; ++i)
       dx[i] = log_p[i] > kNone ? std::exp(log_p[i]) * g - (i == first + label[row] ? g : 0) : 0;

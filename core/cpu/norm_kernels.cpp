@@ -159,7 +159,7 @@ struct Apply {
   }
 };
 
-// Which gradients get through: all, those where the output is above 0, or, without a residual, those where x makes it so.
+// Which gradients get through: all, those where the output is above 0, or, where no output was kept, those where x makes it so.
 enum class Gate : std::uint8_t { none, output, input };
 
 Gate gate_of(const Job& job) { return !job.relu ? Gate::none : job.y_read ? Gate::output : Gate::input; }
@@ -180,10 +180,14 @@ struct Sums {
   HEFT_SIMD static void run(const Walk* walk, const Job* job, std::int64_t begin, std::int64_t end) {
     switch (gate_of(*job)) {
       case Gate::none: return pass<W, Gate::none, false>(*walk, *job, begin, end);
-      case Gate::input: return pass<W, Gate::input, false>(*walk, *job, begin, end);
-      case Gate::output: break;
+      case Gate::output: return gated<W, Gate::output>(*walk, *job, begin, end);
+      case Gate::input: return gated<W, Gate::input>(*walk, *job, begin, end);
     }
-    job->behind ? pass<W, Gate::output, true>(*walk, *job, begin, end) : pass<W, Gate::output, false>(*walk, *job, begin, end);
+  }
+  template <int W, Gate gate>
+  HEFT_SIMD static void gated(const Walk& walk, const Job& job, std::int64_t begin, std::int64_t end) {
+    if (job.behind) pass<W, gate, true>(walk, job, begin, end);
+    else pass<W, gate, false>(walk, job, begin, end);
   }
   template <int W, Gate gate, bool keep>
   HEFT_SIMD static void pass(const Walk w, const Job job, std::int64_t begin, std::int64_t end) {
@@ -430,13 +434,14 @@ Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor
 
 BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
                             const Tensor& beta, double eps, bool relu, bool want_residual) {
-  // Each pass writes where it has just read dy.
-  const bool keeps = relu && want_residual, in_place = dy.storage_users() == 1 && (relu || !want_residual);
-  BatchNormGradients result{in_place && !keeps ? dy : Tensor::empty_like(x), Tensor::empty(gamma.shape()),
-                            Tensor::empty(gamma.shape())};
-  if (want_residual) result.residual = in_place || !relu ? dy : Tensor::empty_like(x);
-  const float *g = gamma.data<float>(), *b = relu ? beta.data<float>() : nullptr, *m = forward.mean.data<float>(),
-              *v = forward.variance.data<float>();
+  // A pass may write where it has just read dy: the first leaves what is behind the relu there, or else the second dx.
+  const bool keeps = relu && want_residual, is_ours = dy.storage_users() == 1;
+  BatchNormGradients result{{}, Tensor::empty(gamma.shape()), Tensor::empty(gamma.shape())};
+  if (keeps) result.residual = is_ours ? dy : Tensor::empty_like(x);
+  else if (want_residual) result.residual = dy;
+  result.input = is_ours && !want_residual ? dy : Tensor::empty_like(x);
+  const float *g = gamma.data<float>(), *m = forward.mean.data<float>(), *v = forward.variance.data<float>();
+  const float* b = relu && !forward.kept.defined() ? beta.data<float>() : nullptr;
   float *dgamma = result.gamma.mutable_data<float>(), *dbeta = result.beta.mutable_data<float>();
   const double count = static_cast<double>(walk.images * walk.pixels);
   Tensor partial = partials(walk);

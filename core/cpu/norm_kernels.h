@@ -44,7 +44,7 @@ BatchNormResult train(const Walk& walk, const Tensor& x, const Tensor& gamma, co
                       NormFusion& fusion);
 Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
             const Tensor& variance, double eps, const Tensor& residual, bool relu);
-// `beta` is read with a relu alone. A dy that nobody else holds becomes one of the results.
+// A dy that nobody else holds becomes one of the results.
 BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
                             const Tensor& beta, double eps, bool relu, bool want_residual);
 

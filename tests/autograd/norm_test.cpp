@@ -179,3 +179,19 @@ TEST_CASE("l2_normalize refuses what has no last axis, and powers out of range",
   CHECK(contains(message_of<ValueError>([] { l2_normalize(Tensor::zeros({3}), 2.5); }), "expected power in [0, 2]; got 2.5"));
   CHECK_THROWS_AS(l2_normalize(Tensor::zeros({3}), std::nan("")), ValueError);
 }
+
+TEST_CASE("batch norm saves no beta that its gradient does not read", "[autograd][batch_norm]") {
+  const auto after_writing_beta = [](bool relu, const Variable& residual, DType dtype) {
+    const Variable x(normal({4, 3, 2, 2}, 1, dtype), true), gamma(normal({3}, 2, dtype), true);
+    Variable beta(normal({3}, 3, dtype), true);
+    Tensor mean = Tensor::zeros({3}, dtype), variance = Tensor::ones({3}, dtype);
+    const Variable y = relu ? batch_norm_relu(x, gamma, beta, mean, variance, true, residual)
+                            : batch_norm(x, gamma, beta, mean, variance, true);
+    Tensor(beta.value()).fill_(7);
+    backward(sum(y));
+  };
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    CHECK_NOTHROW(after_writing_beta(false, {}, dtype));
+    CHECK_NOTHROW(after_writing_beta(true, Variable(normal({4, 3, 2, 2}, 4, dtype)), dtype));
+  }
+}

@@ -176,6 +176,42 @@ TEST_CASE("norm: a gradient is overwritten where nobody else holds it, and only 
       }
 }
 
+TEST_CASE("norm: a gradient of what another backend has normalised", "[cpu][batch_norm][simd]") {
+  for (const Tag tag : {Tag::aBcd16b, Tag::abcd})
+    for (const bool with_residual : {false, true}) {
+      const Case c = in_layout(Case({4, 24, 6, 7}, with_residual), tag, false);
+      INFO(c.x.layout().str() << (with_residual ? ", residual" : ""));
+      const auto run = [&](Backend& forward, Backend& backward) {
+        const NormFusion fusion{.relu = true, .residual = c.residual};
+        const auto result = [&] {
+          const BackendScope scope(forward);
+          return batch_norm_fused(c.x, c.gamma, c.beta, 1e-5, fusion);
+        }();
+        const BackendScope scope(backward);
+        const BatchNormGradients d = batch_norm_fused_backward(c.dy, result, c.x, c.gamma, c.beta, 1e-5, true, with_residual);
+        return std::vector<Tensor>{d.input, d.gamma, d.beta};
+      };
+      const std::vector<Tensor> want = run(plain(), plain()), here = run(plain(), ours()), there = run(ours(), plain());
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        check_close(here[i], want[i], 1e-4);
+        check_close(there[i], want[i], 1e-4);
+      }
+    }
+}
+
+TEST_CASE("norm: the gradient behind the relu, where no residual came in either", "[cpu][batch_norm][simd]") {
+  for (const Tag tag : {Tag::aBcd16b, Tag::abcd}) {
+    const Case c = in_layout(Case({4, 16, 6, 7}, false), tag, false);
+    NormFusion fusion{.relu = true};
+    const BatchNormResult forward = ours().batch_norm_fused(c.x, c.gamma, c.beta, 1e-5, fusion);
+    const BatchNormGradients without = ours().batch_norm_fused_backward(c.dy, forward, c.x, c.gamma, c.beta, 1e-5, true, false),
+                             with = ours().batch_norm_fused_backward(c.dy, forward, c.x, c.gamma, c.beta, 1e-5, true, true);
+    check_close(with.input, without.input, 0);
+    check_close(with.gamma, without.gamma, 0);
+    check_close(with.residual, unary_backward<fn::Relu>(forward.output, forward.output, c.dy), 0);
+  }
+}
+
 TEST_CASE("norm: the number of threads changes no bit", "[cpu][batch_norm][simd]") {
   const int threads = num_threads();
   for (const Shape& shape : {Shape{7, 16, 24, 24}, Shape{33, 40, 9, 9}, Shape{128, 64, 8, 8}})

@@ -250,6 +250,16 @@ TEST_CASE("cross_entropy without options is the composition", "[losses]") {
     }
 }
 
+TEST_CASE("softmax_cross_entropy takes a label and a gradient for each row", "[losses]") {
+  for (const DType dtype : {DType::f64, DType::f32}) {
+    const Tensor labels = Tensor::from<std::int64_t>({0, 1, 2, 0}), ones = Tensor::ones({4}, dtype);
+    const Tensor saved = softmax_cross_entropy(normal({4, 3}, 1, dtype), labels).saved;
+    CHECK(softmax_cross_entropy_backward(saved, labels, ones).shape() == Shape{4, 3});
+    CHECK_THROWS_AS(softmax_cross_entropy_backward(saved, labels, Tensor::ones({1}, dtype)), ShapeError);
+    CHECK_THROWS_AS(softmax_cross_entropy_backward(saved, labels.slice(0, 0, 2), ones), ShapeError);
+  }
+}
+
 TEST_CASE("softmax_cross_entropy reads no label that is not a class", "[losses]") {
   for (const DType dtype : {DType::f64, DType::f32})
     for (const std::int64_t label : {-1, 3})

@@ -123,6 +123,17 @@ TEST_CASE("clipping bounds the norm of all gradients together and writes to none
   CHECK(gradient_norm({large}) == Approx(1e30));
 }
 
+TEST_CASE("a bound so small that no gradient is left leaves momentum and decay", "[optim]") {
+  Variable w(Tensor::from<double>({1}), true);
+  SGD sgd({w}, {.lr = 0.1, .momentum = 0.9, .dampening = 0.5, .weight_decay = 0.1, .clip_norm = 1e-300});
+  w.set_grad(Tensor::from<double>({1e100}));
+  sgd.step();
+  CHECK(w.value().item() == Approx(0.99));  // the velocity begins as the decay, 0.1
+  w.set_grad(Tensor::from<double>({1}));
+  sgd.step();
+  CHECK(w.value().item() == Approx(0.99 - 0.1 * (0.9 * 0.1 + 0.5 * 0.099)));
+}
+
 TEST_CASE("state has dotted names and goes back", "[optim]") {
   Variable a = parameter({1, 2}, "fc.weight"), b = parameter({3});
   ABSGD opt({a, b}, {.lr = 0.1});
@@ -191,6 +202,8 @@ TEST_CASE("optimizers refuse bad options by name", "[optim]") {
   CHECK(contains(message_of<ValueError>(absgd({.alpha = 0})), "alpha"));
   CHECK(contains(message_of<ValueError>(absgd({.clip = -1})), "clip"));
   CHECK(contains(message_of<ValueError>([&] { SGD({p, p}); }), "'w' (parameter 1) comes again"));
+  const Variable same(p.value(), true);
+  CHECK(contains(message_of<ValueError>([&] { SGD({p, same}); }), "(parameter 1) lies in the memory of another"));
   CHECK(contains(message_of<ValueError>([&] { SGD(std::vector<Variable>{}); }), "at least one parameter"));
   CHECK(contains(message_of<ValueError>([&] { SGD({p, Variable()}); }), "parameter 1 is not"));
   CHECK(contains(message_of<ValueError>([&] { SGD({p}, {}, nullptr); }), "a reduction"));
