@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -22,6 +23,12 @@ int complain(const std::exception& error, int exit_code) {
     if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) c = '?';
   std::cerr << "heft: " << text << '\n';
   return exit_code;
+}
+
+// As on a full disk: who reads a file of results shall not take half of them for all.
+int complain_of_output() {
+  std::cerr << "heft: the results cannot be written to the standard output\n";
+  return heft::cli::kFailure;
 }
 
 // What was given and is nothing, with what may have been meant; empty where it is something else that is wrong.
@@ -81,14 +88,15 @@ int main(int argc, char** argv) {
   add_quiet_flags(app);
   try {
     app.parse(argc, argv);
-    return exit_code;
+    return std::cout.flush() ? exit_code : complain_of_output();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0)
       if (const std::string text = unknown_word(app, argc, argv); !text.empty()) {
         std::cerr << "heft: " << text << "; --help has them all\n";
         return kUsage;
       }
-    return app.exit(error) == 0 ? kSuccess : kUsage;
+    if (app.exit(error) != 0) return kUsage;
+    return std::cout.flush() ? kSuccess : complain_of_output();
   } catch (const heft::WriteError& error) {
     return complain(error, kFailure);
   } catch (const heft::DataError& error) {
@@ -100,6 +108,10 @@ int main(int argc, char** argv) {
     return complain(error, kUsage);
   } catch (const heft::DeviceError& error) {
     return complain(error, kUsage);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return complain(heft::WriteError("files", fmt::format("expected to read and write {}; the system says: {}",
+                                                          error.path1().string(), error.code().message())),
+                    kFailure);
   } catch (const std::exception& error) {
     return complain(error, kFailure);
   }

@@ -16,7 +16,10 @@ std::string model_path(const std::string& given) {
   const std::string path = (fs::path(given) / "model.safetensors").string();
   check<DataError>(fs::exists(path), "model", "expected a run that has ended in {}, with its model.safetensors; {}", given,
                    fs::exists(fs::path(given) / "state.safetensors")
-                       ? "it was stopped: heft train --resume " + given + " goes on"
+                       ? "it was stopped: heft train --resume " + given + " goes on" +
+                             (fs::exists(fs::path(given) / "best.safetensors")
+                                  ? ", and " + (fs::path(given) / "best.safetensors").string() + " is its best epoch so far"
+                                  : "")
                        : "there is none");
   return path;
 }

@@ -154,6 +154,9 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       .add_option_function<std::uint64_t>(
           "--seed", [&recipe](std::uint64_t seed) { recipe.seed = recipe.data.seed = seed; },
           "Of the long tail, the initial weights and the order of the batches [0]")
+      ->check([](const std::string& text) {
+        return text.starts_with('-') ? "expected a seed of at least 0; got " + text : std::string();
+      })
       ->group("Optimizer");
 }
 

@@ -90,6 +90,9 @@ int run_in_folder(Flags& flags, train::Setup& setup, const std::optional<Resumed
                          setup.recipe.optimizer, setup.data.train->size());
 
   const std::int64_t done = setup.fit.part ? setup.fit.part->batches : 0;
+  if (resumed)
+    notes() << fmt::format("going on in epoch {} of {}, after {} of its {} batches\n", setup.fit.first_epoch,
+                           setup.recipe.epochs, done, setup.loader->size());
   const std::int64_t left = (setup.recipe.epochs - setup.fit.first_epoch + 1) * setup.loader->size() - done;
   RunProgress progress(std::max<std::int64_t>(1, left));  // none: after the last step, before its evaluation
   const train::FitResult result =
@@ -121,6 +124,8 @@ int run(Flags& flags, CLI::App& command) {
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
           flags.out);
   }
+  if (flags.recipe.device.is_cpu() && flags.recipe.precision != train::Recipe{}.precision)
+    notes() << fmt::format("heft: --precision {} is for a GPU; a CPU computes in f32\n", flags.recipe.precision);
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
   if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);

@@ -56,6 +56,7 @@ void print_range_as_json(const train::LrRange& range, const std::string& path) {
   print_json({{"file", path},
               {"steepest", range.steepest ? Json(*range.steepest) : Json(nullptr)},
               {"lowest", range.lowest},
+              {"suggested", range.steepest ? Json(*range.suggested()) : Json(nullptr)},
               {"diverged", range.diverged},
               {"points", points}});
 }
@@ -84,7 +85,7 @@ int run_find_lr(train::Setup& setup, const std::string& out, bool json) {
   if (range.diverged && !range.points.empty()) results() << fmt::format("diverges at {:.2g}\n", range.points.back().lr);
   if (range.steepest)
     results() << fmt::format("\nfalls fastest at {:.2g}, lowest at {:.2g}: try --lr {:.2g}\n", *range.steepest, range.lowest,
-                             *range.steepest);
+                             *range.suggested());
   else results() << "\nthe loss never falls: no learning rate to suggest\n";
   results() << "written to " << path << '\n';
   return kSuccess;

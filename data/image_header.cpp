@@ -47,7 +47,7 @@ std::string kind_of(Bytes bytes) {
     const auto c = std::to_integer<unsigned>(byte);
     return c == '\t' || c == '\n' || c == '\r' || (c >= ' ' && c != 127);
   });
-  return text ? "a text" : "neither";
+  return text ? "a text" : "of an unknown kind";
 }
 
 // Reads numbers front to back; what is not there any more is a truncated file.

@@ -35,10 +35,9 @@ data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes
   const bool cifar = recipe.data == "cifar10" || recipe.data == "cifar100";
   check(cifar || recipe.data == "idx", kOp,
         "expected the data to be fashion-mnist, idx, cifar10, cifar100, a folder of images or a CSV list of them; got '{}', "
-        "which "
-        "is none of these and no path",
-        recipe.data);
-  check(!recipe.dir.empty(), kOp, "expected a directory with the files of {}; got none", recipe.data);
+        "which is {}",
+        recipe.data, std::filesystem::exists(recipe.data) ? "a file of another kind" : "none of these and no path");
+  check(!recipe.dir.empty(), kOp, "expected a directory with the files of {} (--data-dir); got none", recipe.data);
   if (cifar) return data::cifar({.train = train, .dir = recipe.dir, .classes = recipe.data == "cifar10" ? 10 : 100});
   const std::string prefix = train ? "train" : "t10k";
   const std::string images = idx_file(recipe.dir, prefix + "-images-idx3-ubyte");

@@ -31,6 +31,10 @@ void describe(LrRange& range) {
 
 }  // namespace
 
+std::optional<double> LrRange::suggested() const {
+  return steepest ? std::optional(std::min(*steepest, lowest / 4)) : std::nullopt;
+}
+
 LrRange find_lr(Setup& setup, const FindLrOptions& options) {
   check(options.from > 0 && std::isfinite(options.from), kOp, "expected a finite `from` above 0; got {}", options.from);
   check(options.to > options.from && std::isfinite(options.to), kOp, "expected a finite `to` above {}; got {}", options.from,

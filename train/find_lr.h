@@ -24,10 +24,13 @@ struct LrPoint {
 
 struct LrRange {
   std::vector<LrPoint> points;  // until all steps are done, or the smoothed loss is 4 times its lowest, or not finite
-  // Where the smoothed loss falls fastest with log lr, before its lowest point: a rate to begin with. Unset: it never falls.
+  // Where the smoothed loss falls fastest with log lr, before its lowest point. Unset: it never falls.
   std::optional<double> steepest = {};
   double lowest = 0;      // the rate of the lowest smoothed loss
   bool diverged = false;  // the test ended before its last step
+  // A rate to begin with: the steepest, but at most a quarter of the lowest, since where the fall is steep up to its end one
+  // batch decides which of the two comes first, and a rate near that end lets a whole run diverge.
+  std::optional<double> suggested() const;
 };
 
 // Trains the setup's network, which is used up by it, as its recipe begins (a lambda or class weights that come later are not

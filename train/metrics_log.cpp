@@ -52,6 +52,7 @@ LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path) {
   std::ifstream before(path);
   for (std::int64_t i = 0; i < keep; ++i) {
     check<DataError>(static_cast<bool>(std::getline(before, line)), kOp, "expected {} lines in {}; got {}", keep, path, i);
+    check<DataError>(!before.eof(), kOp, "expected {} whole lines in {}; number {} is cut off", keep, path, i + 1);
     kept += line + '\n';
   }
   before.close();

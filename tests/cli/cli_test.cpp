@@ -88,6 +88,8 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(contains(heft_command(data.folder, "inspect runs x").err, "got 'runs' (nearest: run)"));
   CHECK(exit_code(train + "--epochs few") == 2);
   CHECK(exit_code(train + "--epochs 0") == 2);
+  CHECK(contains(heft_command(data.folder, train + "--seed -1").err, "expected a seed of at least 0; got -1"));
+  CHECK(exit_code(train + "--seed -1") == 2);
   CHECK(exit_code(train + "--optimizer sdg") == 2);
   CHECK(exit_code(train + "--optimizer sgd --lambda 5") == 2);
   CHECK(exit_code(train + "--optimizer absgd --lambda 0") == 2);
@@ -102,6 +104,23 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(exit_code(train + "--lr 1e30 --epochs 2") == 4);
   data.folder.write("t10k-labels-idx1-ubyte", "garbage");
   CHECK(exit_code(train) == 3);
+}
+
+TEST_CASE("heft: results that cannot be written are exit 1, and a precision that a CPU has not is remarked", "[cli]") {
+  const Blobs data;
+  const TemporaryDirectory& folder = data.folder;
+  if (std::filesystem::exists("/dev/full"))
+    for (const std::string arguments : {"summary lenet5", "summary --help", "man", "--version"}) {
+      INFO(arguments);
+      const std::string command =
+          std::string("'") + HEFT_CLI_PATH + "' " + arguments + " >/dev/full 2>'" + folder.file("said") + "'";
+      CHECK(WEXITSTATUS(std::system(command.c_str())) == 1);
+      CHECK(contains(heft::test::read_text(folder.file("said")), "heft: the results cannot be written to the standard output"));
+    }
+  const Result precise =
+      heft_command(folder, "train " + data.flags() + "--epochs 1 --precision bf16 --overwrite " + data.out("run"));
+  CHECK(precise.exit_code == 0);
+  CHECK(contains(precise.err, "heft: --precision bf16 is for a GPU; a CPU computes in f32"));
 }
 
 TEST_CASE("heft: a number of threads that is out of reason is refused, one above that of the CPUs remarked once", "[cli]") {

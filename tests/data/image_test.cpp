@@ -210,7 +210,7 @@ TEST_CASE("image: other formats are named, whatever the file is called", "[data]
   CHECK(contains(refused("BM6\x01\x02"), " is a BMP"));
   CHECK(contains(refused("RIFFxxxxWEBPVP8 "), " is a WebP"));
   CHECK(contains(refused(std::string("MM\0*\0\0", 6)), " is a TIFF"));
-  CHECK(contains(refused("\x01\x02\x03"), " is neither"));
+  CHECK(contains(refused("\x01\x02\x03"), " is of an unknown kind"));
 }
 
 TEST_CASE("image: every file that is cut short is refused", "[data][image]") {
@@ -254,7 +254,7 @@ TEST_CASE("image: damage is named", "[data][image]") {
   CHECK(contains(refusal(other), "2 channels"));
   other = jpeg;
   other[2] = 'x';
-  CHECK(contains(refusal(other), "it is neither"));
+  CHECK(contains(refusal(other), "it is of an unknown kind"));
   CHECK(contains(refusal(jpeg.substr(0, jpeg.size() - 2) +
                          [&] {
                            std::string scans;

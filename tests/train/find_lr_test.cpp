@@ -24,7 +24,7 @@ train::Setup setup_of(const TemporaryDirectory& data, train::Recipe recipe = {})
 
 }  // namespace
 
-TEST_CASE("find_lr: rates grow by one factor, and the steepest fall is a rate that learns", "[train][find_lr]") {
+TEST_CASE("find_lr: rates grow by one factor, and the one suggested is a rate that learns", "[train][find_lr]") {
   const TemporaryDirectory data;
   test::write_blobs(data, {70, 60, 60, 50}, {10, 10, 10, 10});
   const std::string optimizer = GENERATE(std::string("sgd"), std::string("adam"), std::string("absgd"));
@@ -43,7 +43,8 @@ TEST_CASE("find_lr: rates grow by one factor, and the steepest fall is a rate th
   CHECK(*range.steepest <= range.lowest);
   CHECK(range.points.size() <= 80);
 
-  recipe.lr = range.steepest;
+  CHECK(*range.suggested() == std::min(*range.steepest, range.lowest / 4));
+  recipe.lr = range.suggested();
   recipe.epochs = 8;
   train::Setup run = setup_of(data, recipe);
   const train::FitResult result = train::fit(*run.net, *run.optimizer, *run.loader, run.fit);

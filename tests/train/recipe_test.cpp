@@ -267,6 +267,9 @@ TEST_CASE("metrics_log: one line an epoch; a resumed run keeps the first ones", 
   CHECK(contains(text, "\"epoch\":33,"));
   CHECK_FALSE(contains(text, "\"epoch\":3,"));
   CHECK_THROWS_AS(train::MetricsLog(path, 4), DataError);
+  folder.write("metrics.jsonl", text.substr(0, text.size() - 5));
+  CHECK(contains(test::message_of<DataError>([&] { train::MetricsLog(path, 3); }), "number 3 is cut off"));
+  CHECK(test::read_text(path) == text.substr(0, text.size() - 5));  // and stays as it is
   add(0, 1);
   const std::string fresh = test::read_text(path);
   CHECK(std::count(fresh.begin(), fresh.end(), '\n') == 1);
