@@ -99,6 +99,9 @@ HEFT_SIMD Vec<W> total(const Walk& w, const Vec<W> (&sums)[4]) {
 
 // ---------------------------------------------------------------------------------------------------- kernels
 
+// Which gradients get through: all, those where the output is above 0, or those where x makes it so.
+enum class Gate : std::uint8_t { none, output, input };
+
 // What the kernels read and write; vectors per group lie at group * W.
 struct Job {
   const float *x = nullptr, *residual = nullptr, *dy = nullptr, *y_read = nullptr;
@@ -106,7 +109,8 @@ struct Job {
   const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
   const float *level = nullptr, *slope = nullptr;  // what goes off a gradient: its mean, and its part along x
   float* partial = nullptr;                        // kPartials vectors a piece
-  bool relu = false;
+  bool relu = false;                               // forward
+  Gate gate = Gate::none;
 };
 
 // Of each piece, the mean as f32 has it, and the sums of deviations from it and of their squares.
@@ -159,11 +163,6 @@ struct Apply {
   }
 };
 
-// Which gradients get through: all, those where the output is above 0, or, where no output was kept, those where x makes it so.
-enum class Gate : std::uint8_t { none, output, input };
-
-Gate gate_of(const Job& job) { return !job.relu ? Gate::none : job.y_read ? Gate::output : Gate::input; }
-
 // dy behind the relu, d being x - mean; 0 where there is nothing in memory. The output from x is Apply's expression.
 template <int W, Gate gate, class Lanes>
 HEFT_SIMD Vec<W> gradient(const Lanes& lanes, const Job& job, std::int64_t at, const Vec<W>& d, const Vec<W>& scale,
@@ -174,22 +173,18 @@ HEFT_SIMD Vec<W> gradient(const Lanes& lanes, const Job& job, std::int64_t at, c
   return dy;
 }
 
-// Of each piece, the sums of dy and of dy (x - mean), with dy behind the relu, which is kept in `behind` where that is wanted.
+// Of each piece, the sums of dy and of dy (x - mean), with dy behind the relu. What the output lets through is kept in
+// `behind`.
 struct Sums {
   template <int W>
   HEFT_SIMD static void run(const Walk* walk, const Job* job, std::int64_t begin, std::int64_t end) {
-    switch (gate_of(*job)) {
-      case Gate::none: return pass<W, Gate::none, false>(*walk, *job, begin, end);
-      case Gate::output: return gated<W, Gate::output>(*walk, *job, begin, end);
-      case Gate::input: return gated<W, Gate::input>(*walk, *job, begin, end);
+    switch (job->gate) {
+      case Gate::none: return pass<W, Gate::none>(*walk, *job, begin, end);
+      case Gate::output: return pass<W, Gate::output>(*walk, *job, begin, end);
+      case Gate::input: return pass<W, Gate::input>(*walk, *job, begin, end);
     }
   }
   template <int W, Gate gate>
-  HEFT_SIMD static void gated(const Walk& walk, const Job& job, std::int64_t begin, std::int64_t end) {
-    if (job.behind) pass<W, gate, true>(walk, job, begin, end);
-    else pass<W, gate, false>(walk, job, begin, end);
-  }
-  template <int W, Gate gate, bool keep>
   HEFT_SIMD static void pass(const Walk w, const Job job, std::int64_t begin, std::int64_t end) {
     for (std::int64_t index = begin; index < end; ++index) {
       const Piece piece(w, index);
@@ -202,7 +197,7 @@ struct Sums {
                          dy = gradient<W, gate>(lanes, job, at, d, scale, shift);
             sums[k] += dy;
             products[k] += dy * d;
-            if constexpr (keep) lanes.template store<W>(job.behind + at, dy);
+            if constexpr (gate == Gate::output) lanes.template store<W>(job.behind + at, dy);
           });
       simd::store<W>(job.partial + kPartials * W * index, total<W>(w, sums));
       simd::store<W>(job.partial + kPartials * W * index + W, total<W>(w, products));
@@ -214,11 +209,8 @@ struct Sums {
 struct Gradient {
   template <int W>
   HEFT_SIMD static void run(const Walk* walk, const Job* job, std::int64_t begin, std::int64_t end) {
-    switch (gate_of(*job)) {
-      case Gate::none: return pass<W, Gate::none>(*walk, *job, begin, end);
-      case Gate::input: return pass<W, Gate::input>(*walk, *job, begin, end);
-      case Gate::output: return pass<W, Gate::output>(*walk, *job, begin, end);
-    }
+    if (job->gate == Gate::input) pass<W, Gate::input>(*walk, *job, begin, end);
+    else pass<W, Gate::none>(*walk, *job, begin, end);  // of dy, or of what Sums has left behind
   }
   template <int W, Gate gate>
   HEFT_SIMD static void pass(const Walk w, const Job job, std::int64_t begin, std::int64_t end) {
@@ -434,14 +426,18 @@ Tensor eval(const Walk& walk, const Tensor& x, const Tensor& gamma, const Tensor
 
 BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& forward, const Tensor& x, const Tensor& gamma,
                             const Tensor& beta, double eps, bool relu, bool want_residual) {
-  // A pass may write where it has just read dy: the first leaves what is behind the relu there, or else the second dx.
-  const bool keeps = relu && want_residual, is_ours = dy.storage_users() == 1;
-  BatchNormGradients result{{}, Tensor::empty(gamma.shape()), Tensor::empty(gamma.shape())};
-  if (keeps) result.residual = is_ours ? dy : Tensor::empty_like(x);
-  else if (want_residual) result.residual = dy;
-  result.input = is_ours && !want_residual ? dy : Tensor::empty_like(x);
+  Tensor y = forward.kept;
+  if (relu && want_residual && !y.defined()) y = eval(walk, x, gamma, beta, forward.mean, forward.variance, eps, {}, true);
+  const Gate gate = !relu ? Gate::none : y.defined() ? Gate::output : Gate::input;
+  // Each pass may write where it has just read: the first what is behind the relu, where that is wanted, or else the second dx.
+  const Tensor place = dy.storage_users() == 1 ? dy : Tensor{};
+  const auto place_or_new = [&] { return place.defined() ? place : Tensor::empty_like(x); };
+  BatchNormGradients result{want_residual ? Tensor::empty_like(x) : place_or_new(), Tensor::empty(gamma.shape()),
+                            Tensor::empty(gamma.shape())};
+  if (want_residual) result.residual = relu ? place_or_new() : dy;
+  Tensor& behind = want_residual ? result.residual : result.input;
   const float *g = gamma.data<float>(), *m = forward.mean.data<float>(), *v = forward.variance.data<float>();
-  const float* b = relu && !forward.kept.defined() ? beta.data<float>() : nullptr;
+  const float* b = gate == Gate::input ? beta.data<float>() : nullptr;
   float *dgamma = result.gamma.mutable_data<float>(), *dbeta = result.beta.mutable_data<float>();
   const double count = static_cast<double>(walk.images * walk.pixels);
   Tensor partial = partials(walk);
@@ -453,18 +449,18 @@ BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& 
   }
   Job sums{.x = floats(x),
            .dy = floats(dy),
-           .y_read = floats(forward.kept),
+           .y_read = floats(y),
            .dx = static_cast<float*>(result.input.mutable_raw()),
-           .behind = keeps ? static_cast<float*>(result.residual.mutable_raw()) : nullptr,
+           .behind = gate == Gate::output ? static_cast<float*>(behind.mutable_raw()) : nullptr,
            .mean = means.data(),
            .scale = scale.data(),
            .shift = shift.data(),
            .level = level.data(),
            .slope = slope.data(),
            .partial = partial.mutable_data<float>(),
-           .relu = relu};
+           .gate = gate};
   Job rest = sums;
-  if (sums.behind) rest.dy = sums.behind, rest.relu = false;
+  if (gate == Gate::output) rest.dy = sums.behind;
 
   for_each_slab(walk, [&](std::int64_t first, std::int64_t last) {
     run<Sums>(walk, sums, first, last);
