@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
   add_quiet_flags(app);
   try {
     app.parse(argc, argv);
-    return std::cout.flush() ? exit_code : complain_of_output();
+    return std::cout.flush() || exit_code != kSuccess ? exit_code : complain_of_output();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0)
       if (const std::string text = unknown_word(app, argc, argv); !text.empty()) {
@@ -109,9 +109,10 @@ int main(int argc, char** argv) {
   } catch (const heft::DeviceError& error) {
     return complain(error, kUsage);
   } catch (const std::filesystem::filesystem_error& error) {
-    return complain(heft::WriteError("files", fmt::format("expected to read and write {}; the system says: {}",
-                                                          error.path1().string(), error.code().message())),
-                    kFailure);
+    return complain(
+        heft::WriteError("files", fmt::format("expected files that can be read and written; the system says: {} ({})",
+                                              error.code().message(), error.path1().string())),
+        kFailure);
   } catch (const std::exception& error) {
     return complain(error, kFailure);
   }

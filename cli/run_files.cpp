@@ -28,9 +28,7 @@ RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<
   if (resumed) before = load(*resumed);
   else begin_anew();
   run_metadata_ = run_metadata(setup, patience_);
-  train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
-  train::write_atomically(file("config.toml"), train::to_toml(train::fields_of(setup.recipe)));
-  write_manifest(folder_, setup, resumed.has_value());
+  // Before anything of a run that goes on is replaced: they may refuse what is there.
   metrics_.emplace(file("metrics.jsonl"), before.epochs);
   // A run that began without records goes on without: half of them would be wrong.
   if (options.record && !(resumed && before.records.empty()))
@@ -39,6 +37,9 @@ RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<
                                              .state = before.records,
                                              .every = train::default_every(setup.loader->size(), setup.recipe.epochs),
                                              .accumulate = setup.fit.accumulate});
+  train::write_atomically(file("config.json"), train::to_json(setup.recipe) + '\n');
+  train::write_atomically(file("config.toml"), train::to_toml(train::fields_of(setup.recipe)));
+  write_manifest(folder_, setup, resumed.has_value());
   setup.fit.first_epoch = before.epochs + 1;
   setup.fit.part = before.part;
   bind();
@@ -62,7 +63,12 @@ train::RunState RunFiles::load(const ResumedRun& run) {
 void RunFiles::begin_anew() const {
   train::remove_checkpoints(folder_);
   train::remove_records(folder_);
-  for (const char* name : {"model.safetensors", "best.safetensors"}) std::filesystem::remove(file(name));
+  for (const char* name : {"model.safetensors", "best.safetensors"}) {
+    std::error_code error;
+    std::filesystem::remove(file(name), error);
+    check<WriteError>(!error, "train", "expected to remove {}, which is of the run before; the system says: {}", file(name),
+                      error.message());
+  }
 }
 
 void RunFiles::bind() {

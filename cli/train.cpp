@@ -124,8 +124,8 @@ int run(Flags& flags, CLI::App& command) {
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
           flags.out);
   }
-  if (flags.recipe.device.is_cpu() && flags.recipe.precision != train::Recipe{}.precision)
-    notes() << fmt::format("heft: --precision {} is for a GPU; a CPU computes in f32\n", flags.recipe.precision);
+  if (flags.recipe.device.is_cpu() && flags.recipe.precision == "bf16")
+    notes() << "heft: the precision bf16 is for a GPU; a CPU computes in f32\n";
   train::Setup setup = train::prepare(flags.recipe);
   print_skipped(setup.data.skipped);
   if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);

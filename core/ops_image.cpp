@@ -259,11 +259,14 @@ BatchNormGradients batch_norm_fused_backward(Tensor dy, const BatchNormResult& f
                                              const Tensor& beta, double eps, bool relu, bool want_residual) {
   check_operands("batch_norm", dy, x);
   check_gradient("batch_norm", dy, x.shape());
+  check_per_channel("batch_norm", "gamma", x, x.shape(), gamma);
   check_per_channel("batch_norm", "a mean", x, x.shape(), forward.mean);
   check_per_channel("batch_norm", "a variance", x, x.shape(), forward.variance);
   const Called backend("batch_norm", x);
   const bool keeps = relu && forward.kept.defined(), reads_beta = relu && !keeps;
   if (reads_beta) check_per_channel("batch_norm", "beta", x, x.shape(), beta);
+  check<ShapeError>(!keeps || forward.kept.shape() == x.shape(), "batch_norm", "expected an output of shape {}; got {}",
+                    x.shape(), keeps ? forward.kept.shape() : Shape{});
   dy = native(dy, backend);
   return backend->batch_norm_fused_backward(
       std::move(dy),

@@ -140,8 +140,10 @@ void run(Inputs<Stored> in, const Shape& shape, Tensor& behind, BatchNormGradien
 }  // namespace cuda
 
 BatchNormGradients CudaBackend::batch_norm_fused_backward(Tensor dy, const BatchNormResult& forward, const Tensor& x,
-                                                          const Tensor& gamma, const Tensor&, double eps, bool relu,
+                                                          const Tensor& gamma, const Tensor& beta, double eps, bool relu,
                                                           bool want_residual) {
+  if (relu && !forward.kept.defined())  // of another backend
+    return Backend::batch_norm_fused_backward(std::move(dy), forward, x, gamma, beta, eps, relu, want_residual);
   const Tensor input = cuda::as_image(x), gradient = cuda::kept_like(dy, input);
   const Tensor output = relu ? cuda::kept_like(forward.kept, input) : Tensor{};
   BatchNormGradients result{cuda::empty_kept_like(x.shape(), input), Tensor::empty(gamma.shape(), x.dtype(), x.device()),

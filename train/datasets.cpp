@@ -33,10 +33,11 @@ std::string idx_file(const std::string& dir, const std::string& name) {
 data::DatasetPtr load(const DataRecipe& recipe, bool train, std::int64_t classes) {
   if (recipe.data == "fashion-mnist") return data::fashion_mnist({.train = train, .dir = recipe.dir});
   const bool cifar = recipe.data == "cifar10" || recipe.data == "cifar100";
+  std::error_code none;
   check(cifar || recipe.data == "idx", kOp,
         "expected the data to be fashion-mnist, idx, cifar10, cifar100, a folder of images or a CSV list of them; got '{}', "
         "which is {}",
-        recipe.data, std::filesystem::exists(recipe.data) ? "a file of another kind" : "none of these and no path");
+        recipe.data, std::filesystem::exists(recipe.data, none) ? "a file of another kind" : "none of these and no path");
   check(!recipe.dir.empty(), kOp, "expected a directory with the files of {} (--data-dir); got none", recipe.data);
   if (cifar) return data::cifar({.train = train, .dir = recipe.dir, .classes = recipe.data == "cifar10" ? 10 : 100});
   const std::string prefix = train ? "train" : "t10k";

@@ -32,7 +32,8 @@ void describe(LrRange& range) {
 }  // namespace
 
 std::optional<double> LrRange::suggested() const {
-  return steepest ? std::optional(std::min(*steepest, lowest / 4)) : std::nullopt;
+  if (!steepest) return std::nullopt;
+  return std::max(std::min(*steepest, lowest / 4), points.front().lr);
 }
 
 LrRange find_lr(Setup& setup, const FindLrOptions& options) {

@@ -1,5 +1,5 @@
 // The cross entropy of a softmax over few classes, a pass each way. What it consists of (core/backend.cpp) is a dozen passes
-// over numbers that fit a cache, and took a fortieth of a step of LeNet-5.
+// over numbers that fit a cache, and took a thirtieth of a step of LeNet-5.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -429,7 +429,7 @@ BatchNormGradients backward(const Walk& walk, Tensor dy, const BatchNormResult& 
   Tensor y = forward.kept;
   if (relu && want_residual && !y.defined()) y = eval(walk, x, gamma, beta, forward.mean, forward.variance, eps, {}, true);
   const Gate gate = !relu ? Gate::none : y.defined() ? Gate::output : Gate::input;
-  // Each pass may write where it has just read: the first what is behind the relu, where that is wanted, or else the second dx.
+  // Each pass may write where it has just read dy: the first what is behind the relu, the second dx.
   const Tensor place = dy.storage_users() == 1 ? dy : Tensor{};
   const auto place_or_new = [&] { return place.defined() ? place : Tensor::empty_like(x); };
   BatchNormGradients result{want_residual ? Tensor::empty_like(x) : place_or_new(), Tensor::empty(gamma.shape()),

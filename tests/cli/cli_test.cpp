@@ -120,7 +120,7 @@ TEST_CASE("heft: results that cannot be written are exit 1, and a precision that
   const Result precise =
       heft_command(folder, "train " + data.flags() + "--epochs 1 --precision bf16 --overwrite " + data.out("run"));
   CHECK(precise.exit_code == 0);
-  CHECK(contains(precise.err, "heft: --precision bf16 is for a GPU; a CPU computes in f32"));
+  CHECK(contains(precise.err, "heft: the precision bf16 is for a GPU; a CPU computes in f32"));
 }
 
 TEST_CASE("heft: a number of threads that is out of reason is refused, one above that of the CPUs remarked once", "[cli]") {

@@ -43,12 +43,22 @@ TEST_CASE("find_lr: rates grow by one factor, and the one suggested is a rate th
   CHECK(*range.steepest <= range.lowest);
   CHECK(range.points.size() <= 80);
 
-  CHECK(*range.suggested() == std::min(*range.steepest, range.lowest / 4));
+  CHECK(*range.suggested() <= range.lowest / 4);
   recipe.lr = range.suggested();
   recipe.epochs = 8;
   train::Setup run = setup_of(data, recipe);
   const train::FitResult result = train::fit(*run.net, *run.optimizer, *run.loader, run.fit);
   CHECK(result.epochs.back().train_loss < 0.7 * result.epochs.front().train_loss);
+}
+
+TEST_CASE("find_lr: a rate to begin with keeps away from the lowest loss, and was tried", "[train][find_lr]") {
+  const auto suggested = [](double steepest, double lowest) {
+    return train::LrRange{.points = {{.lr = 0.001}}, .steepest = steepest, .lowest = lowest}.suggested();
+  };
+  CHECK(suggested(0.05, 0.4) == 0.05);
+  CHECK(suggested(0.33, 0.4) == 0.1);
+  CHECK(suggested(0.002, 0.002) == 0.001);
+  CHECK_FALSE(train::LrRange{}.suggested().has_value());
 }
 
 TEST_CASE("find_lr: a loss that diverges ends the test, and options that cannot be are refused", "[train][find_lr]") {
