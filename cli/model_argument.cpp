@@ -13,14 +13,15 @@ namespace heft::cli {
 std::string model_path(const std::string& given) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(given)) return given;
-  const std::string path = (fs::path(given) / "model.safetensors").string();
+  const auto file = [&](const char* name) { return (fs::path(given) / name).string(); };
+  std::string path = file("model.safetensors"), why = "there is none";
+  if (fs::exists(file("state.safetensors"))) {
+    why = "it was stopped: heft train --resume " + given + " goes on";
+    if (const std::string best = file("best.safetensors"); fs::exists(best))
+      why += ", and " + best + " is its best epoch so far";
+  }
   check<DataError>(fs::exists(path), "model", "expected a run that has ended in {}, with its model.safetensors; {}", given,
-                   fs::exists(fs::path(given) / "state.safetensors")
-                       ? "it was stopped: heft train --resume " + given + " goes on" +
-                             (fs::exists(fs::path(given) / "best.safetensors")
-                                  ? ", and " + (fs::path(given) / "best.safetensors").string() + " is its best epoch so far"
-                                  : "")
-                       : "there is none");
+                   why);
   return path;
 }
 

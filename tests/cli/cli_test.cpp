@@ -136,9 +136,8 @@ TEST_CASE("heft: a number of threads that is out of reason is refused, one above
     CHECK(refused.exit_code == 2);
     CHECK(contains(refused.err, threads));
   }
-  const std::string said = heft("1025").err;  // in the words of CLI11, which has changed them
-  CHECK(contains(said, "1025 not in range"));
-  CHECK(contains(said, "1024"));
+  const std::string said = heft("1025").err;  // in the words of CLI11, of Debian 12's or 13's
+  CHECK((contains(said, "1025 not in range 1 to 1024") || contains(said, "1025 not in range [1 - 1024]")));
   CHECK(heft_command(data.folder, "study none.toml --jobs 1025").exit_code == 2);
   const auto cpus = std::thread::hardware_concurrency();
   const std::string most = std::to_string(cpus), beyond = std::to_string(cpus + 1);
