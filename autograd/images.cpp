@@ -23,16 +23,6 @@ Attributes attributes_of(const Pool2dGeometry& g) {
   return {{"kernel", g.kernel}, {"stride", g.stride}, {"padding", g.padding}};
 }
 
-// What a pooling's pullback needs of its input: the form, not the values.
-struct Form {
-  explicit Form(const Tensor& x) : shape(x.shape()), dtype(x.dtype()), device(x.device()), layout(x.layout()) {}
-  Tensor empty() const { return Tensor::empty(shape, dtype, device, layout); }
-  Shape shape;
-  DType dtype;
-  Device device;
-  Layout layout;
-};
-
 // relu(conv2d(...)), or without the relu.
 Variable convolution(const char* op, bool relu, const Variable& x, const Variable& weight, const Variable& bias,
                      const Conv2dGeometry& geometry) {
@@ -84,11 +74,11 @@ Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
   const MaxPoolResult result = max_pool2d(x.value(), geometry);
   return record("max_pool2d", result.output,
                 {{x,
-                  [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dy) {
-                    return max_pool2d_backward(dy, where, form.empty(), geometry);
+                  [where = Saved(result.where), form = Tensor::form_of(x.value()), geometry](const Tensor& dy) {
+                    return max_pool2d_backward(dy, where, form, geometry);
                   },
-                  [where = Saved(result.where), form = Form(x.value()), geometry](const Tensor& dx) {
-                    return max_pool2d_tangent(dx, where, form.empty(), geometry);
+                  [where = Saved(result.where), form = Tensor::form_of(x.value()), geometry](const Tensor& dx) {
+                    return max_pool2d_tangent(dx, where, form, geometry);
                   }}},
                 attributes_of(geometry));
 }
@@ -96,7 +86,7 @@ Variable max_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
 Variable avg_pool2d(const Variable& x, const Pool2dGeometry& geometry) {
   return record(
       "avg_pool2d", avg_pool2d(x.value(), geometry),
-      {{x, [form = Form(x.value()), geometry](const Tensor& dy) { return avg_pool2d_backward(dy, form.empty(), geometry); },
+      {{x, [form = Tensor::form_of(x.value()), geometry](const Tensor& dy) { return avg_pool2d_backward(dy, form, geometry); },
         [geometry](const Tensor& dx) { return avg_pool2d(dx, geometry); }}},
       attributes_of(geometry));
 }

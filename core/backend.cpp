@@ -160,7 +160,7 @@ BatchNormGradients Backend::batch_norm_fused_backward(Tensor dy, const BatchNorm
 }
 
 namespace {
-constexpr double kLowest = -1e30;  // of a logit less the largest of its row
+constexpr double kLowest = CrossEntropyResult::kLowest;
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 }  // namespace
 

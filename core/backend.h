@@ -68,8 +68,9 @@ struct NormFusion {
   double momentum = 0.1;
 };
 struct CrossEntropyResult {
-  Tensor losses;  // (N)
-  Tensor saved;   // for the gradient; private to the backend
+  static constexpr double kLowest = -1e30;  // of a logit less the largest of its row
+  Tensor losses;                            // (N)
+  Tensor saved;                             // for the gradient; private to the backend
 };
 
 struct TiltResult {
@@ -205,8 +206,8 @@ class Backend {
   virtual Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after);
   virtual Tensor subsample_backward(const Tensor& dy, const Shape& x_shape, std::int64_t stride, std::int64_t before);
   // logits (N, C), labels (N) i64 -> -log softmax(logits)[label], never below 0. Each logit is taken less the largest of its
-  // row and clamped at -1e30, so that no loss leaves f32; a NaN or +infinity makes its row NaN. Labels are in [0, C) on a CPU;
-  // on a GPU one outside gives a loss and a gradient of NaN.
+  // row and clamped at kLowest, so that no loss leaves f32; a NaN or +infinity makes its row NaN. Labels are in [0, C) on a
+  // CPU; on a GPU one outside gives a loss and a gradient of NaN.
   virtual CrossEntropyResult cross_entropy(const Tensor& logits, const Tensor& labels);
   // dlosses (N) -> (N, C); 0 where a logit was clamped.
   virtual Tensor cross_entropy_backward(const Tensor& saved, const Tensor& labels, const Tensor& dlosses);

@@ -44,6 +44,11 @@ inline Tensor native(const Tensor& x, const Backend& backend, bool keeps_zero = 
   return usable_layout(x, backend, keeps_zero) ? x : x.contiguous();
 }
 
+// native(x, backend) where only its form is asked for.
+inline Tensor native_form(const Tensor& x, const Backend& backend) {
+  return usable_layout(x, backend) || x.is_contiguous() ? x : Tensor::empty(x.shape(), x.dtype(), x.device());
+}
+
 // x viewed as (outer, n, inner) around `axis`.
 inline Tensor around_axis(const Tensor& x, int axis) {
   const Shape& s = x.shape();

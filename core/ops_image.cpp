@@ -110,7 +110,7 @@ MaxPoolResult max_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
 Tensor max_pool2d_backward(const Tensor& dy, const Tensor& where, const Tensor& x, const Pool2dGeometry& geometry) {
   check_gradient("max_pool2d", dy, pool2d_shape(x.shape(), geometry, "max_pool2d"));
   const Called backend("max_pool2d", dy);
-  return backend->max_pool2d_backward(native(dy, backend), where, native(x, backend), geometry);
+  return backend->max_pool2d_backward(native(dy, backend), where, native_form(x, backend), geometry);
 }
 
 // `where` is private to the backend, so it is read through the gradient: that of ones over windows that share no input is 1
@@ -145,7 +145,7 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dGeometry& geometry) {
 Tensor avg_pool2d_backward(const Tensor& dy, const Tensor& x, const Pool2dGeometry& geometry) {
   check_gradient("avg_pool2d", dy, pool2d_shape(x.shape(), geometry, "avg_pool2d"));
   const Called backend("avg_pool2d", dy);
-  return backend->avg_pool2d_backward(native(dy, backend), native(x, backend), geometry);
+  return backend->avg_pool2d_backward(native(dy, backend), native_form(x, backend), geometry);
 }
 
 Tensor subsample(const Tensor& x, std::int64_t stride, std::int64_t before, std::int64_t after) {

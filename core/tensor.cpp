@@ -76,6 +76,16 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const Layou
 
 Tensor Tensor::empty_like(const Tensor& other) { return empty(other.shape_, other.dtype_, other.device(), other.layout_); }
 
+Tensor Tensor::form_of(const Tensor& other) {
+  Tensor t;
+  t.storage_ = std::make_shared<Storage>(0, other.device());
+  t.shape_ = other.shape_;
+  if (!other.is_opaque()) t.strides_ = t.shape_.row_major_strides();
+  t.dtype_ = other.dtype_;
+  t.layout_ = other.layout_;
+  return t;
+}
+
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
 Tensor Tensor::ones(const Shape& shape, DType dtype, Device device) { return full(shape, 1, dtype, device); }
 
@@ -267,6 +277,7 @@ T* Tensor::mutable_data() {
 
 const void* Tensor::raw() const {
   check(defined(), "raw", "expected a defined tensor; got an undefined one");
+  check<ShapeError>(storage_->bytes() > 0 || numel() == 0, "raw", "expected values; got the form {} of a tensor alone", shape_);
   return static_cast<const char*>(storage_->data()) + static_cast<std::size_t>(offset_) * size_of(dtype_);
 }
 

@@ -32,6 +32,9 @@ class Tensor {
   static Tensor empty(const Shape& shape, DType dtype, Device device, const Layout& layout);
   // Uninitialised, with the shape, dtype, device and layout of `other` (row-major where `other` is strided).
   static Tensor empty_like(const Tensor& other);
+  // For gradients that ask how an input lay and never what it held: the shape, dtype, device and layout of `other`, and no
+  // memory. Reading it throws ShapeError.
+  static Tensor form_of(const Tensor& other);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
   static Tensor ones(const Shape& shape, DType dtype = DType::f32, Device device = Device::cpu());
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32, Device device = Device::cpu());

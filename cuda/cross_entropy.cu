@@ -8,7 +8,7 @@ namespace heft {
 namespace cuda {
 namespace {
 
-constexpr double kLowest = -1e30;  // of a logit less the largest
+constexpr double kLowest = CrossEntropyResult::kLowest;
 
 // A warp a row. `saved` is the logarithm of the softmax, or -infinity where the logit was clamped and has no gradient.
 template <class T>

@@ -14,7 +14,7 @@ namespace {
 // Beyond, oneDNN's softmax is ahead, which has the exponential in vectors.
 constexpr std::int64_t kFewClasses = 128;
 constexpr std::int64_t kGrain = 4096;  // logits that are worth a thread
-constexpr float kLowest = -1e30F;      // of a logit less the largest
+constexpr auto kLowest = static_cast<float>(CrossEntropyResult::kLowest);
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 using onednn::ours;

@@ -224,6 +224,9 @@ TEST_CASE("cpu: pooling and its gradients equal the reference in every layout", 
       CHECK(error(mean, plain().avg_pool2d(dense, g)) < 1e-6);
       const Tensor dmean = fast().avg_pool2d_backward(dy, x, g);
       CHECK(error(dmean, plain().avg_pool2d_backward(dy, dense, g)) < 1e-6);
+      const Tensor form = Tensor::form_of(x);
+      CHECK(error(fast().max_pool2d_backward(dy, top.where, form, g), dx) == 0);
+      CHECK(error(fast().avg_pool2d_backward(dy, form, g), dmean) == 0);
       for (const Tensor& t : {top.output, dx, mean, dmean}) CHECK(buffer_sum(t) == Approx(value_sum(t)));
     }
   }

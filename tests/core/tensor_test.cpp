@@ -338,6 +338,21 @@ TEST_CASE("The allocator counts use, peak and cache", "[core][memory]") {
   CHECK(memory_stats().bytes_cached == 0);
 }
 
+TEST_CASE("The form of a tensor takes no memory and has no values", "[core][memory]") {
+  const Tensor x = counting({1024, 1024}).transpose();
+  const std::size_t before = memory_stats().bytes_in_use;
+  const Tensor form = Tensor::form_of(x);
+  CHECK(memory_stats().bytes_in_use <= before + 64);
+  CHECK(form.shape() == x.shape());
+  CHECK(form.dtype() == x.dtype());
+  CHECK(form.is_contiguous());
+  CHECK(message_of<ShapeError>([&] { form.item(); }).find("one element") != std::string::npos);
+  CHECK(message_of<ShapeError>([&] { form.raw(); }) == "[raw] expected values; got the form (1024, 1024) of a tensor alone");
+  CHECK_THROWS_AS(form.to_vector<double>(), ShapeError);
+  CHECK_THROWS_AS(sum(form), ShapeError);
+  CHECK(Tensor::form_of(Tensor::ones({2, 0})).to_vector<float>().empty());
+}
+
 TEST_CASE("An allocation the machine refuses is an error", "[core][memory]") {
 #if HEFT_ASAN || defined(__SANITIZE_THREAD__)
   HEFT_SKIP("the sanitizer's allocator ends the program instead of refusing");
