@@ -28,7 +28,7 @@ Variable convolution(const char* op, bool relu, const Variable& x, const Variabl
                      const Conv2dGeometry& geometry) {
   conv2d_shape(x.shape(), weight.shape(), geometry);
   const Tensor& w = prepare(weight, x.value(), geometry);
-  const Saved images(weight.requires_grad() ? x.value() : Tensor{});
+  const SavedInput images(weight.requires_grad() ? x : Variable{});
   const Tensor y = conv2d(x.value(), w, bias.defined() ? bias.value() : Tensor{}, geometry, relu);
   const auto across = [y = Saved(relu ? y : Tensor{})](const Tensor& d) { return across_relu(y, d); };
   return record(
@@ -38,7 +38,7 @@ Variable convolution(const char* op, bool relu, const Variable& x, const Variabl
         std::vector<Tensor> grads(3);
         if (needed[0]) grads[0] = conv2d_backward_input(dy, w, shape, geometry);
         if (needed[1]) {
-          const WeightGradients both = conv2d_backward_weight(dy, x, w, needed[2], geometry);
+          const WeightGradients both = conv2d_backward_weight(dy, x.get(), w, needed[2], geometry);
           grads[1] = both.weight, grads[2] = both.bias;
         } else if (needed[2]) {
           grads[2] = sum(dy, {0, 2, 3});
@@ -48,9 +48,9 @@ Variable convolution(const char* op, bool relu, const Variable& x, const Variabl
       // Linear in images and weight each; the bias rides along with the first of the two.
       [=, x = images, w = Saved(w), shape = y.shape()](const std::vector<Tensor>& d) {
         if (!d[0].defined() && !d[1].defined()) return across(d[2].reshape({1, -1, 1, 1}).expand(shape));
-        if (!d[0].defined()) return across(conv2d(x, d[1], d[2], geometry));
+        if (!d[0].defined()) return across(conv2d(x.get(), d[1], d[2], geometry));
         const Tensor along_x = conv2d(d[0], w, d[2], geometry);
-        return across(d[1].defined() ? along_x + conv2d(x, d[1], {}, geometry) : along_x);
+        return across(d[1].defined() ? along_x + conv2d(x.get(), d[1], {}, geometry) : along_x);
       },
       {{"stride", geometry.stride},
        {"padding", geometry.padding},

@@ -10,6 +10,7 @@ void Node::drop_saved() {
   tangents.clear();
   joint = nullptr;
   joint_tangent = nullptr;
+  again = nullptr;
 }
 
 // A long chain would otherwise be destroyed by recursion as deep as the network. What was saved goes first: it may hold

@@ -35,8 +35,8 @@ struct Edge {
   std::shared_ptr<Variable::Impl> leaf;
 };
 
-// One operation. `pullbacks` and `tangents` (one per edge), or `joint` and `joint_tangent`, hold what was saved; they are
-// dropped as the backward sweep passes.
+// One operation. `pullbacks` and `tangents` (one per edge), or `joint` and `joint_tangent`, hold what was saved, as `again`
+// does; they are dropped as the backward sweep passes.
 struct Node {
   const char* op = "";
   std::uint64_t order = 0;  // creation order: every input's node has a smaller one
@@ -45,7 +45,8 @@ struct Node {
   std::vector<Tangent> tangents;
   JointPullback joint;
   JointTangent joint_tangent;
-  Shape shape;  // of the output
+  std::function<Tensor()> again;  // makes the output, or empty (offer_again)
+  Shape shape;                    // of the output
   DType dtype = DType::f32;
   bool spent = false;
 

@@ -34,7 +34,7 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
   };
   std::vector<Variable> inputs = {x, gamma, beta};
   if (residual.defined()) inputs.push_back(residual);
-  return record(
+  const Variable y = record(
       op, r.output, inputs,
       [gradients](Tensor dy, const std::vector<bool>& needed) {
         const bool want_residual = needed.size() > 3 && needed[3];
@@ -58,6 +58,11 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
         return across_relu(
             kept.get().defined() ? kept.get() : batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true), sum);
       });
+  // A pass over memory, and the largest part of what a network's forward pass would keep besides x.
+  if (relu && !r.kept.defined())
+    offer_again(y, [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, mean = r.mean, variance = r.variance,
+                    eps] { return batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true); });
+  return y;
 }
 
 // With constant statistics the operation is affine in x, so its derivative is itself without the shifts.

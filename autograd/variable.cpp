@@ -98,6 +98,17 @@ const Tensor& Saved::get() const {
   return tensor_;
 }
 
+SavedInput::SavedInput(const Variable& input)
+    : value_(Tensor{}), again_(input.is_leaf() ? std::function<Tensor()>{} : input.impl()->node->again) {
+  if (input.defined() && !again_) value_ = input.value();
+}
+
+Tensor SavedInput::get() const { return again_ ? again_() : value_.get(); }
+
+void offer_again(const Variable& result, std::function<Tensor()> again) {
+  if (!result.is_leaf()) result.impl()->node->again = std::move(again);
+}
+
 namespace {
 
 // Everything both forms of record share. `wanted` is filled with which inputs need a gradient.

@@ -105,6 +105,21 @@ class Saved {
   std::uint64_t version_;
 };
 
+// An input's value for the pullback: kept, or made again each time where its operation offers that, so that it needs no memory
+// until then. For values that a pullback reads once.
+class SavedInput {
+ public:
+  explicit SavedInput(const Variable& input);  // undefined: nothing
+  Tensor get() const;
+
+ private:
+  Saved value_;
+  std::function<Tensor()> again_;
+};
+// Offers `again`, which makes the value of `result`, to the bit, from what the graph keeps anyway. Where nothing was recorded,
+// does nothing.
+void offer_again(const Variable& result, std::function<Tensor()> again);
+
 using Pullback = std::function<Tensor(const Tensor& dy)>;  // d objective / d output -> d objective / d input
 using Tangent = std::function<Tensor(const Tensor& dx)>;   // derivative of the output along dx: the pullback's adjoint
 

@@ -49,7 +49,8 @@ struct BatchNormResult {
   Tensor mean;      // (C)
   Tensor variance;  // (C), biased: divided by the count
   // Of batch_norm_fused with a relu: the output, where the gradient reads it again; undefined where x alone tells the backend
-  // what the relu let through, so that nobody need keep the output for that.
+  // what the relu let through, so that nobody need keep the output for that. batch_norm_eval_fused makes it again then, to
+  // the bit, from x and these statistics.
   Tensor kept = {};
 };
 struct BatchNormGradients {

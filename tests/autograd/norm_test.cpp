@@ -3,8 +3,10 @@
 #include <cmath>
 
 #include "autograd/elementwise.h"
+#include "autograd/images.h"
 #include "autograd/reduce.h"
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/ops.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
@@ -197,4 +199,69 @@ TEST_CASE("batch norm saves no beta that its gradient does not read", "[autograd
 #ifdef HEFT_ONEDNN
   CHECK_THROWS_AS(after_writing_beta(true, {}, DType::f32), AutogradError);  // read again, as no output is kept
 #endif
+}
+
+namespace {
+
+// What a convolution of relu(batch_norm(x)) gives its weight, with the images as they were or made again.
+struct Convolved {
+  Variable x, weight, gamma, beta, z;
+  std::size_t bytes = 0;  // that the graph holds
+
+  Convolved(const Shape& shape, DType dtype, bool cut)
+      : x(normal(shape, 1, dtype), true),
+        weight(normal({2 * shape[1], shape[1], 3, 3}, 2, dtype), true),
+        gamma(normal({shape[1]}, 3, dtype), true),
+        beta(normal({shape[1]}, 4, dtype), true) {
+    Tensor mean = Tensor::zeros({shape[1]}, dtype), variance = Tensor::ones({shape[1]}, dtype);
+    const std::size_t before = memory_stats().bytes_in_use;
+    const Variable one(normal({shape[1], shape[1], 1, 1}, 5, dtype));  // a convolution in front, for its layout
+    Variable y = batch_norm_relu(conv2d(x, one, {}, {}), gamma, beta, mean, variance, true);
+    z = conv2d(cut ? y.detach() : y, weight, {}, {.padding = {1, 1}});
+    y = {};
+    bytes = memory_stats().bytes_in_use - before;
+  }
+  std::vector<double> gradient(bool keep_graph = false) {
+    weight.zero_grad();
+    backward(z, normal(z.shape(), 6, z.dtype()), {.keep_graph = keep_graph});
+    return weight.grad().to_vector<double>();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A convolution's gradient is the same to the bit where its images are made again", "[autograd][batch_norm][conv2d]") {
+  for (const Shape& shape :
+       {Shape{4, 16, 16, 16}, Shape{3, 5, 7, 9}, Shape{16, 6, 8, 8}, Shape{1, 32, 24, 24}, Shape{32, 64, 8, 8}})
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      INFO(shape.str() << " " << name(dtype));
+      const std::vector<double> expected = Convolved(shape, dtype, true).gradient();
+      Convolved through(shape, dtype, false);
+      CHECK(through.gradient(true) == expected);
+      CHECK(through.gradient() == expected);  // and on a second sweep
+    }
+}
+
+#ifdef HEFT_ONEDNN
+TEST_CASE("What batch norm and ReLU give a convolution is not kept", "[autograd][batch_norm][memory]") {
+  const std::size_t image = 32 * 32 * 32 * 32 * sizeof(float);
+  // Of images there are the convolution's in front and the result, which has twice the channels.
+  CHECK(Convolved({32, 32, 32, 32}, DType::f32, false).bytes <= 3 * image + image / 2);
+}
+
+TEST_CASE("Images that can no longer be made again are an error", "[autograd][batch_norm]") {
+  Convolved changed({4, 16, 16, 16}, DType::f32, false);
+  Tensor(changed.gamma.value()).fill_(1);
+  const std::string message = message_of<AutogradError>([&] { changed.gradient(); });
+  CHECK(contains(message, "[conv2d]"));
+  CHECK(contains(message, "changed in place"));
+}
+#endif
+
+TEST_CASE("Images are made again as long as the graph is there, and not without one", "[autograd][batch_norm]") {
+  Convolved swept({4, 16, 16, 16}, DType::f32, false);
+  swept.gradient();
+  CHECK_THROWS_AS(swept.gradient(), AutogradError);
+  const NoGrad no_grad;
+  CHECK(Convolved({4, 16, 16, 16}, DType::f32, false).z.value().to_vector<double>() == swept.z.value().to_vector<double>());
 }
