@@ -45,8 +45,9 @@ struct Node {
   std::vector<Tangent> tangents;
   JointPullback joint;
   JointTangent joint_tangent;
-  std::function<Tensor()> again;  // makes the output, or empty (offer_again)
-  Shape shape;                    // of the output
+  std::function<Tensor()> again;  // makes the output as it was at this version of it, or empty (offer_again)
+  std::uint64_t again_version = 0;
+  Shape shape;  // of the output
   DType dtype = DType::f32;
   bool spent = false;
 

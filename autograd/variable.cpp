@@ -98,15 +98,24 @@ const Tensor& Saved::get() const {
   return tensor_;
 }
 
-SavedInput::SavedInput(const Variable& input)
-    : value_(Tensor{}), again_(input.is_leaf() ? std::function<Tensor()>{} : input.impl()->node->again) {
-  if (input.defined() && !again_) value_ = input.value();
+SavedInput::SavedInput(const Variable& input) : value_(Tensor{}) {
+  if (!input.defined() || !grad_enabled()) return;
+  version_ = input.value().version();
+  if (!input.is_leaf() && input.impl()->node->again_version == version_) again_ = input.impl()->node->again;
+  if (again_) input_ = input.impl();
+  else value_ = input.value();
 }
 
-Tensor SavedInput::get() const { return again_ ? again_() : value_.get(); }
+Tensor SavedInput::get() const {
+  if (!again_) return value_.get();
+  if (const auto input = input_.lock(); input && input->value.version() == version_) return input->value;
+  return again_();
+}
 
 void offer_again(const Variable& result, std::function<Tensor()> again) {
-  if (!result.is_leaf()) result.impl()->node->again = std::move(again);
+  if (result.is_leaf()) return;
+  result.impl()->node->again = std::move(again);
+  result.impl()->node->again_version = result.value().version();
 }
 
 namespace {

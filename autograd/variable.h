@@ -105,8 +105,8 @@ class Saved {
   std::uint64_t version_;
 };
 
-// An input's value for the pullback: kept, or made again each time where its operation offers that, so that it needs no memory
-// until then. For values that a pullback reads once.
+// An input's value for the pullback: kept, or made again each time where its operation offers that, unless the Variable lives
+// still and was not written to. It needs no memory until then. For values that a pullback reads once.
 class SavedInput {
  public:
   explicit SavedInput(const Variable& input);  // undefined: nothing
@@ -115,9 +115,11 @@ class SavedInput {
  private:
   Saved value_;
   std::function<Tensor()> again_;
+  std::weak_ptr<Variable::Impl> input_;
+  std::uint64_t version_ = 0;
 };
-// Offers `again`, which makes the value of `result`, to the bit, from what the graph keeps anyway. Where nothing was recorded,
-// does nothing.
+// Offers `again`, which makes the value that `result` has now, to the bit, from what the graph keeps anyway. Once it is written
+// to, it is kept. Where nothing was recorded, does nothing.
 void offer_again(const Variable& result, std::function<Tensor()> again);
 
 using Pullback = std::function<Tensor(const Tensor& dy)>;  // d objective / d output -> d objective / d input

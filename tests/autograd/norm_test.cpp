@@ -258,6 +258,29 @@ TEST_CASE("Images that can no longer be made again are an error", "[autograd][ba
 }
 #endif
 
+#ifdef HEFT_ONEDNN
+TEST_CASE("Images are those that the convolution read, whenever they are written to", "[autograd][batch_norm][conv2d]") {
+  const Variable x(normal({4, 16, 16, 16}, 1, DType::f32), true), gamma(normal({16}, 3, DType::f32), true),
+      beta(normal({16}, 4, DType::f32), true);
+  Variable weight(normal({8, 16, 3, 3}, 2, DType::f32), true);
+  Tensor mean = Tensor::zeros({16}), variance = Tensor::ones({16});
+  const auto gradient = [&](bool before, bool after) {
+    const Variable y = batch_norm_relu(x, gamma, beta, mean, variance, true);
+    Tensor half = y.value().slice(1, 0, 8);
+    if (before) half.fill_(0);
+    const Variable z = conv2d(y, weight, {}, {});
+    if (after) half.fill_(0);
+    weight.zero_grad();
+    backward(z, Tensor::ones(z.shape()));
+    return weight.grad().contiguous();
+  };
+  const Tensor as_made = gradient(false, false), masked = gradient(true, false);
+  CHECK(gradient(false, true).to_vector<float>() == as_made.to_vector<float>());
+  CHECK(sum(unary<fn::Abs>(masked.slice(1, 0, 8))).item() == 0);
+  CHECK(masked.slice(1, 8, 16).to_vector<float>() == as_made.slice(1, 8, 16).to_vector<float>());
+}
+#endif
+
 TEST_CASE("Images are made again as long as the graph is there, and not without one", "[autograd][batch_norm]") {
   Convolved swept({4, 16, 16, 16}, DType::f32, false);
   swept.gradient();
