@@ -1,5 +1,6 @@
 // heft eval: what a trained model gets right on a data set.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <memory>
@@ -33,7 +34,8 @@ constexpr const char* kExamples = R"(Examples:
   heft eval runs/photos --data other_images --split train
   heft eval model.safetensors --data cifar10 --data-dir ~/cifar-10-batches-bin --json
 
-Images are brought to the size and the channels that the model takes, and normalised as those it was trained on.)";
+The images of a folder or a list are brought to the size and the channels that the model takes; all are normalised as those that
+it was trained on. A model file in the folder of a run has the run's data, too.)";
 
 void check_fits(const train::ModelInfo& info, const data::Dataset& dataset, const std::string& path) {
   const models::MakeOptions& o = info.options;
@@ -42,6 +44,10 @@ void check_fits(const train::ModelInfo& info, const data::Dataset& dataset, cons
                    got);
   check<DataError>(dataset.classes() == o.classes, "eval", "expected {} classes, which {} tells apart; the data set has {}",
                    o.classes, path, dataset.classes());
+  const std::vector<std::string> names = dataset.class_names();
+  check<DataError>(names.empty() || info.class_names.empty() || names == info.class_names, "eval",
+                   "expected the classes that {} tells apart, {}; the data set has {} (--data says which it is)", path,
+                   fmt::join(info.class_names, ", "), fmt::join(names, ", "));
 }
 
 nlohmann::ordered_json as_json(const train::ModelInfo& info, const std::vector<std::string>& names,
@@ -78,9 +84,9 @@ void print(const std::vector<std::string>& names, const train::Evaluation& e) {
                              percent(e.per_class_accuracy[c]));
 }
 
-// A run knows its data; flags outdo it.
-void take_data_of_run(const std::string& folder, CLI::App& command, train::Recipe& recipe) {
-  const std::string config = (std::filesystem::path(folder) / "config.toml").string();
+// A run, which `path` is a file of, knows its data; flags outdo it.
+void take_data_of_run(const std::string& path, CLI::App& command, train::Recipe& recipe) {
+  const std::string config = (std::filesystem::path(path).parent_path() / "config.toml").string();
   if (command.get_option("--data")->count() > 0 || !std::filesystem::exists(config)) return;
   train::Recipe of_run;
   set_fields(read_config(config).recipe, of_run);
@@ -92,7 +98,7 @@ void take_data_of_run(const std::string& folder, CLI::App& command, train::Recip
 int run(Flags& flags, CLI::App& command) {
   const std::string path = model_path(flags.model);
   const train::ModelFile file = train::load_model_file(path);
-  if (path != flags.model) take_data_of_run(flags.model, command, flags.recipe);
+  take_data_of_run(path, command, flags.recipe);
   train::DataRecipe& data = flags.recipe.data;
   data.image_size = file.info.options.image_size;
   data.channels = file.info.options.channels;

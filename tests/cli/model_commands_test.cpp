@@ -84,6 +84,8 @@ TEST_CASE("heft eval: a run knows its data, and only the part that is asked for 
   const Result train = trained.command("eval '" + trained.run + "' --split train");
   CHECK(train.exit_code == 3);
   CHECK(contains(train.err, "train-images-idx3-ubyte"));
+  // So does a file of it.
+  CHECK(trained.command("eval '" + trained.run + "/model.safetensors' --json --threads 1").out == with_flags.out);
   // A flag outdoes what the run says.
   CHECK(contains(trained.command("eval '" + trained.run + "' --data-dir " + trained.quoted("elsewhere")).err, "elsewhere"));
 }
