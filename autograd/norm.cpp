@@ -32,6 +32,9 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
                           variance = r.variance, eps, relu](Tensor dy, bool want_residual) {
     return batch_norm_fused_backward(std::move(dy), {{}, mean, variance, kept}, x, gamma, beta, eps, relu, want_residual);
   };
+  // The output, where it is not kept: a pass over memory, for the largest part of what a network would keep besides x.
+  const auto again = [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, mean = r.mean, variance = r.variance,
+                      eps] { return batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true); };
   std::vector<Variable> inputs = {x, gamma, beta};
   if (residual.defined()) inputs.push_back(residual);
   const Variable y = record(
@@ -45,8 +48,8 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
       },
       // In x, through the batch's own mean and variance, the Jacobian is symmetric: the tangent is the gradient's formula. In
       // gamma and beta the operation is linear: itself at their tangents.
-      [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, kept = Saved(r.kept), mean = r.mean,
-       variance = r.variance, eps, relu](const std::vector<Tensor>& d) {
+      [x = Saved(x.value()), gamma = Saved(gamma.value()), kept = Saved(r.kept), mean = r.mean, variance = r.variance, eps,
+       relu, again](const std::vector<Tensor>& d) {
         Tensor sum;
         const auto add = [&sum](const Tensor& term) { sum = sum.defined() ? sum + term : term; };
         if (d[0].defined()) add(batch_norm_backward(d[0], x, gamma, mean, variance, eps).input);
@@ -55,13 +58,9 @@ Variable batch_norm_train(const char* op, const Variable& x, const Variable& gam
           add(batch_norm_eval(x, d[1].defined() ? d[1] : zero, d[2].defined() ? d[2] : zero, mean, variance, eps));
         if (d.size() > 3 && d[3].defined()) add(d[3]);
         if (!relu) return sum;
-        return across_relu(
-            kept.get().defined() ? kept.get() : batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true), sum);
+        return across_relu(kept.get().defined() ? kept.get() : again(), sum);
       });
-  // A pass over memory, and the largest part of what a network's forward pass would keep besides x.
-  if (relu && !r.kept.defined())
-    offer_again(y, [x = Saved(x.value()), gamma = Saved(gamma.value()), beta = shift, mean = r.mean, variance = r.variance,
-                    eps] { return batch_norm_eval_fused(x, gamma, beta, mean, variance, eps, {}, true); });
+  if (relu && !r.kept.defined()) offer_again(y, again);
   return y;
 }
 

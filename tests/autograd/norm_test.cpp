@@ -256,9 +256,7 @@ TEST_CASE("Images that can no longer be made again are an error", "[autograd][ba
   CHECK(contains(message, "[conv2d]"));
   CHECK(contains(message, "changed in place"));
 }
-#endif
 
-#ifdef HEFT_ONEDNN
 TEST_CASE("Images are those that the convolution read, whenever they are written to", "[autograd][batch_norm][conv2d]") {
   const Variable x(normal({4, 16, 16, 16}, 1, DType::f32), true), gamma(normal({16}, 3, DType::f32), true),
       beta(normal({16}, 4, DType::f32), true);
