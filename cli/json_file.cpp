@@ -11,7 +11,7 @@
 namespace heft::cli {
 namespace {
 
-constexpr const char* kOp = "report";
+constexpr const char* kOp = "json";
 constexpr std::uintmax_t kMostBytes = 256u << 20;
 
 bool is_count(const Json& x) { return x.is_number_integer() && x >= 0; }

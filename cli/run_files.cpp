@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <ostream>
 
 #include "cli/manifest.h"
+#include "cli/output.h"
 #include "core/check.h"
 #include "train/atomic_file.h"
 #include "train/model_file.h"
@@ -49,13 +51,16 @@ train::RunState RunFiles::load(const ResumedRun& run) {
   check_same_data(run, setup_);
   train::RunState state = train::load_run(run.state, *setup_.net, *setup_.optimizer);
   check<ValueError>(state.epochs < setup_.recipe.epochs, "train",
-                    "expected --epochs beyond the {} that the run in {} has; got {}", state.epochs, folder_,
-                    setup_.recipe.epochs);
+                    "expected a run that has not ended; that in {} has had {} of its {} epochs: --epochs with more goes on",
+                    folder_, state.epochs, setup_.recipe.epochs);
   if (setup_.memory) setup_.memory->load_state(state.loss);
   best_.load_state(state.best);
   check(!is_over(state.epochs), "train",
         "expected a run that has not ended; that in {} ended early after epoch {}: more --early-stopping than {} goes on",
         folder_, state.epochs, patience_);
+  if (best_.epoch() > 0 && !std::filesystem::exists(file("best.safetensors")))
+    notes() << fmt::format("heft: best.safetensors is gone, which was of epoch {}: there is one again with a better epoch\n",
+                           best_.epoch());
   return state;
 }
 

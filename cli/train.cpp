@@ -73,6 +73,20 @@ void make_absolute(train::Recipe& recipe) {
   recipe.init = absolute(recipe.init);
 }
 
+// What the command line asks for and the run will not show.
+void say_what_has_no_effect(const train::Recipe& recipe) {
+  const auto say = [](const std::string& what) { notes() << "heft: " << what << '\n'; };
+  if (recipe.device.is_cpu() && recipe.precision == "bf16") say("the precision bf16 is for a GPU; a CPU computes in f32");
+  if (recipe.data.imbalance == "none" && recipe.data.class_order != "label")
+    say(fmt::format("--class-order {} is the order of --imbalance, which is none", recipe.data.class_order));
+  if (recipe.lambda_from.value_or(1) > recipe.epochs)
+    say(fmt::format("lambda begins in epoch {} of {}: until then {} weighs all samples alike", *recipe.lambda_from,
+                    recipe.epochs, recipe.optimizer));
+  if (recipe.warm_up > recipe.epochs)
+    say(fmt::format("the warm-up takes {} epochs, of which the run has {}: lr stays below {}", recipe.warm_up, recipe.epochs,
+                    recipe.lr.value()));
+}
+
 void say_what_is_kept(const std::string& folder) {
   const bool is_newest = std::filesystem::exists(train::newest_state(folder));
   const std::string from = is_newest ? folder : train::last_kept(folder);
@@ -124,9 +138,8 @@ int run(Flags& flags, CLI::App& command) {
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
           flags.out);
   }
-  if (flags.recipe.device.is_cpu() && flags.recipe.precision == "bf16")
-    notes() << "heft: the precision bf16 is for a GPU; a CPU computes in f32\n";
   train::Setup setup = train::prepare(flags.recipe);
+  say_what_has_no_effect(setup.recipe);
   print_skipped(setup.data.skipped);
   if (flags.find_lr) return run_find_lr(setup, flags.out, flags.json);
   try {

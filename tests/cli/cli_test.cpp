@@ -106,7 +106,7 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(exit_code(train) == 3);
 }
 
-TEST_CASE("heft: results that cannot be written are exit 1, and a precision that a CPU has not is remarked", "[cli]") {
+TEST_CASE("heft: results that cannot be written are exit 1, and what a run will not show is remarked", "[cli]") {
   const Blobs data;
   const TemporaryDirectory& folder = data.folder;
   if (std::filesystem::exists("/dev/full"))
@@ -121,6 +121,14 @@ TEST_CASE("heft: results that cannot be written are exit 1, and a precision that
       heft_command(folder, "train " + data.flags() + "--epochs 1 --precision bf16 --overwrite " + data.out("run"));
   CHECK(precise.exit_code == 0);
   CHECK(contains(precise.err, "heft: the precision bf16 is for a GPU; a CPU computes in f32"));
+  const Result idle = heft_command(folder, "train " + data.flags() +
+                                               "--epochs 1 --class-order reversed --optimizer absgd --lambda-from-epoch 3 "
+                                               "--warm-up 2 --lr 0.1 --overwrite " +
+                                               data.out("run"));
+  CHECK(idle.exit_code == 0);
+  CHECK(contains(idle.err, "heft: --class-order reversed is the order of --imbalance, which is none"));
+  CHECK(contains(idle.err, "heft: lambda begins in epoch 3 of 1: until then absgd weighs all samples alike"));
+  CHECK(contains(idle.err, "heft: the warm-up takes 2 epochs, of which the run has 1: lr stays below 0.1"));
 }
 
 TEST_CASE("heft: a number of threads that is out of reason is refused, one above that of the CPUs remarked once", "[cli]") {

@@ -136,7 +136,7 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
     CHECK(result.exit_code == exit_code);
     return result.err;
   };
-  CHECK(contains(refusal("--resume " + run), "expected --epochs beyond the 1"));
+  CHECK(contains(refusal("--resume " + run), "has had 1 of its 1 epochs: --epochs with more goes on"));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --lr 0.5"), "got --lr, which makes lr 0.5 instead of 0.1"));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --seed 4"), "--seed"));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --model lenet5"), "--model"));
@@ -147,7 +147,10 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
   const Result more = data.heft("train --resume " + run + " --epochs 2 --lr 0.1 --threads 2");  // the same flag is none
   CHECK(more.exit_code == 0);
   CHECK(contains(more.err, "the run had 1 threads"));
-  CHECK(data.heft("train --resume --epochs 3 --out " + run).exit_code == 0);
+  fs::remove(run + "/best.safetensors");
+  const Result third = data.heft("train --resume --epochs 3 --out " + run);
+  CHECK(third.exit_code == 0);
+  CHECK(contains(third.err, "heft: best.safetensors is gone, which was of epoch "));
   const json config = json::parse(read_text(run + "/config.json"));
   CHECK(config["epochs"] == 3);
   CHECK(config["optimizer"] == "absgd");
