@@ -26,8 +26,11 @@ const std::vector<Field> kManifest = {{"heft", Kind::text},     {"compiler", Kin
                                       {"system", Kind::text},   {"processor", Kind::text}, {"features", Kind::texts},
                                       {"threads", Kind::count}, {"seed", Kind::count},     {"data", Kind::object},
                                       {"command", Kind::text},  {"date", Kind::text},      {"resumed", Kind::objects}};
-const std::vector<Field> kResumed = {
-    {"heft", Kind::text}, {"threads", Kind::count}, {"command", Kind::text}, {"date", Kind::text}};
+const std::vector<Field> kResumed = {{"heft", Kind::text},
+                                     {"threads", Kind::count},
+                                     {"command", Kind::text},
+                                     {"date", Kind::text},
+                                     {"data", Kind::object, false}};
 const std::vector<Field> kPart = {{"images", Kind::count}, {"classes", Kind::count}, {"fingerprint", Kind::text}};
 const std::vector<Field> kEpoch = {{"epoch", Kind::count},
                                    {"train_loss", Kind::number},
@@ -37,15 +40,25 @@ const std::vector<Field> kEpoch = {{"epoch", Kind::count},
                                    {"validation_accuracy", Kind::number, false},
                                    {"validation_balanced_accuracy", Kind::number, false}};
 
+// Of each part of the data what is shown.
+Json picked_parts(const Json& data, const std::string& path) {
+  Json parts = Json::object();
+  for (const auto& part : data.items()) {
+    check<DataError>(part.value().is_object(), "inspect", "expected an object as {} of the data in {}; got {}", part.key(),
+                     path, part.value().dump());
+    parts[part.key()] = pick(part.value(), kPart, {path});
+  }
+  return parts;
+}
+
 // Null: there is none.
 Json read_manifest(const std::string& path) {
   if (!fs::exists(path)) return nullptr;
   Json manifest = read_object(path, kManifest);
-  for (Json& resumed : manifest["resumed"]) resumed = pick(resumed, kResumed, {path});
-  for (auto& part : manifest["data"].items()) {
-    check<DataError>(part.value().is_object(), "inspect", "expected an object as {} of the data in {}; got {}", part.key(),
-                     path, part.value().dump());
-    part.value() = pick(part.value(), kPart, {path});
+  manifest["data"] = picked_parts(manifest["data"], path);
+  for (Json& resumed : manifest["resumed"]) {
+    resumed = pick(resumed, kResumed, {path});
+    if (!resumed["data"].is_null()) resumed["data"] = picked_parts(resumed["data"], path);
   }
   return manifest;
 }
@@ -87,22 +100,26 @@ Json json_of(const train::FieldValue& value) {
   return std::visit([](const auto& v) { return Json(v); }, value);
 }
 
+std::string parts_text(const Json& data) {
+  std::string text;
+  for (const auto& part : data.items())
+    text += fmt::format("{}{} {} images ({})", text.empty() ? "" : ", ", printable(part.key()), part.value()["images"].dump(),
+                        printable(part.value()["fingerprint"].get<std::string>()));
+  return text;
+}
+
 void print_manifest(const Json& manifest) {
   const auto text = [](const Json& from, const char* name) { return printable(from[name].get<std::string>()); };
   results() << fmt::format("\n{}: heft {}, {}, oneDNN {}, {} thread(s), seed {}\n  on {} ({})\n", text(manifest, "date"),
                            text(manifest, "heft"), text(manifest, "compiler"), text(manifest, "onednn"),
                            manifest["threads"].dump(), manifest["seed"].dump(), text(manifest, "processor"),
                            text(manifest, "system"));
-  const char* before = "  data ";
-  for (const auto& part : manifest["data"].items()) {
-    results() << fmt::format("{}{} {} images ({})", before, printable(part.key()), part.value()["images"].dump(),
-                             text(part.value(), "fingerprint"));
-    before = ", ";
+  results() << "  data " << parts_text(manifest["data"]) << "\n  " << text(manifest, "command") << '\n';
+  for (const Json& on : manifest["resumed"]) {
+    results() << fmt::format("{}: went on, heft {}, {} thread(s)\n", text(on, "date"), text(on, "heft"), on["threads"].dump());
+    if (!on["data"].is_null()) results() << "  data, which were others: " << parts_text(on["data"]) << '\n';
+    results() << "  " << text(on, "command") << '\n';
   }
-  results() << "\n  " << text(manifest, "command") << '\n';
-  for (const Json& on : manifest["resumed"])
-    results() << fmt::format("{}: went on, heft {}, {} thread(s)\n  {}\n", text(on, "date"), text(on, "heft"),
-                             on["threads"].dump(), text(on, "command"));
 }
 
 void print_epoch(const char* name, const Json& epoch) {

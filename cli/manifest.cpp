@@ -1,9 +1,13 @@
 #include "cli/manifest.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
+#include <ostream>
 
 #include "cli/json_file.h"
 #include "cli/machine.h"
+#include "cli/output.h"
 #include "core/build_info.h"
 #include "core/parallel.h"
 #include "core/version.h"
@@ -30,6 +34,21 @@ Json data_of(const train::DataSets& data) {
   return parts;
 }
 
+// What the run has had last: where it went on with other data than before, those.
+Json known_data(const Json& manifest) {
+  Json data = manifest.value("data", Json());
+  for (const Json& on : manifest["resumed"])
+    if (on.contains("data")) data = on["data"];
+  return data;
+}
+
+std::string changed_parts(const Json& before, const Json& now) {
+  std::string names;
+  for (const auto& [name, part] : now.items())
+    if (!before.is_object() || before.value(name, Json()) != part) names += (names.empty() ? "" : ", ") + name;
+  return names.empty() ? "fewer parts" : names;
+}
+
 // A run of a version without manifests, or one whose manifest is damaged, goes on with a new one.
 Json before(const std::string& path) {
   try {
@@ -45,17 +64,22 @@ Json before(const std::string& path) {
 
 void write_manifest(const std::string& folder, const train::Setup& setup, bool resumed) {
   const std::string path = (std::filesystem::path(folder) / "manifest.json").string();
-  const Json now{{"heft", version()}, {"threads", num_threads()}, {"command", command_line()}, {"date", train::now_utc()}};
-  Json manifest = resumed ? before(path) : Json();
+  Json now{{"heft", version()}, {"threads", num_threads()}, {"command", command_line()}, {"date", train::now_utc()}};
+  Json manifest = resumed ? before(path) : Json(), data = data_of(setup.data);
   if (!manifest.is_null()) {
-    manifest["resumed"].push_back(now);
+    if (known_data(manifest) != data) {
+      notes() << fmt::format("heft: the images are others than the run in {} has had ({}): it goes on with those of now\n",
+                             folder, changed_parts(known_data(manifest), data));
+      now["data"] = std::move(data);
+    }
+    manifest["resumed"].push_back(std::move(now));
   } else {
-    manifest = {{"heft", version()},           {"compiler", compiler()},
-                {"onednn", onednn_version()},  {"system", operating_system()},
-                {"processor", processor()},    {"features", processor_features()},
-                {"threads", num_threads()},    {"seed", setup.recipe.seed},
-                {"data", data_of(setup.data)}, {"command", now["command"]},
-                {"date", now["date"]},         {"resumed", Json::array()}};
+    manifest = {{"heft", version()},          {"compiler", compiler()},
+                {"onednn", onednn_version()}, {"system", operating_system()},
+                {"processor", processor()},   {"features", processor_features()},
+                {"threads", num_threads()},   {"seed", setup.recipe.seed},
+                {"data", std::move(data)},    {"command", now["command"]},
+                {"date", now["date"]},        {"resumed", Json::array()}};
   }
   train::write_atomically(path, manifest.dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
 }

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <charconv>
+#include <limits>
+#include <type_traits>
+
 #include "cli/threads_flag.h"
 #include "core/check.h"
 #include "cuda/cuda.h"
@@ -34,6 +38,20 @@ void read_loss_options(const std::vector<std::string>& all, train::Recipe& recip
   }
 }
 
+// CLI11 takes a whole number beyond 64 bits for the largest that has them.
+template <typename T>
+std::string beyond(const std::string& text) {
+  T value{};
+  const bool fits = std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc::result_out_of_range;
+  return fits ? "" : fmt::format("expected a number up to {}; got {}", std::numeric_limits<T>::max(), text);
+}
+template <typename T>
+CLI::Option* add_option(CLI::App& command, const std::string& flag, T& value, const std::string& text, const char* group) {
+  CLI::Option* option = command.add_option(flag, value, text)->group(group);
+  if constexpr (std::is_same_v<T, std::int64_t>) option->check(beyond<T>);
+  return option;
+}
+
 }  // namespace
 
 void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
@@ -55,7 +73,7 @@ void add_machine_flags(CLI::App& command, train::Recipe& recipe) {
 
 void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   const auto data = [&](const std::string& flag, auto& value, const std::string& text) {
-    return command.add_option(flag, value, text)->group("Data");
+    return add_option(command, flag, value, text, "Data");
   };
   data("--data", recipe.data.data,
        "fashion-mnist; or in --data-dir: idx, the four files {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]; cifar10, "
@@ -84,7 +102,7 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
       ->capture_default_str();
 
   const auto model = [&](const std::string& flag, auto& value, const std::string& text) {
-    return command.add_option(flag, value, text)->group("Model and loss");
+    return add_option(command, flag, value, text, "Model and loss");
   };
   model("--model", recipe.model, one_of("Network", models::names()))->capture_default_str();
   model("--init", recipe.init, "Start from the weights in this safetensors file, of heft or PyTorch, by name [random]");
@@ -121,7 +139,7 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   model("--meta-per-class", recipe.data.meta_per_class, "Those clean images, of each class [10]")->capture_default_str();
 
   const auto optimizer = [&](const std::string& flag, auto& value, const std::string& text) {
-    return command.add_option(flag, value, text)->group("Optimizer");
+    return add_option(command, flag, value, text, "Optimizer");
   };
   optimizer("--optimizer", recipe.optimizer, one_of("How to step", train::optimizer_names()))->capture_default_str();
   optimizer("--lr", recipe.lr, "Learning rate [0.05; Adam family 0.001]");
@@ -155,7 +173,7 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
           "--seed", [&recipe](std::uint64_t seed) { recipe.seed = recipe.data.seed = seed; },
           "Of the long tail, the initial weights and the order of the batches [0]")
       ->check([](const std::string& text) {
-        return text.starts_with('-') ? "expected a seed of at least 0; got " + text : std::string();
+        return text.starts_with('-') ? "expected a seed of at least 0; got " + text : beyond<std::uint64_t>(text);
       })
       ->group("Optimizer");
 }

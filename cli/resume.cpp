@@ -23,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOp = "train";
-constexpr const char *kRecipe = "recipe", *kThreads = "threads", *kData = "training_data", *kEarlyStopping = "early_stopping";
+constexpr const char *kRecipe = "recipe", *kThreads = "threads", *kData = "training_data", *kEarlyStopping = "early_stopping",
+                     *kKeep = "keep", *kEvery = "checkpoint_every";
 
 const std::string& entry(const ResumedRun& run, const char* name) {
   const auto found = run.metadata.find(name);
@@ -91,14 +92,20 @@ ResumedRun find_run(const std::string& path) {
   return run;
 }
 
-std::map<std::string, std::string> run_metadata(const train::Setup& setup, int early_stopping) {
+RunHabits settled(const RunHabits& given, const std::optional<ResumedRun>& run) {
+  return {.early_stopping = given.early_stopping.value_or(run ? count(*run, kEarlyStopping) : 0),
+          .keep = given.keep.value_or(run ? count(*run, kKeep) : 1),
+          .checkpoint_every = given.checkpoint_every.value_or(run ? entry(*run, kEvery) : "5min")};
+}
+
+std::map<std::string, std::string> run_metadata(const train::Setup& setup, const RunHabits& habits) {
   return {{kRecipe, train::recipe_text(setup.recipe)},
           {kThreads, std::to_string(num_threads())},
           {kData, data_text(setup)},
-          {kEarlyStopping, std::to_string(early_stopping)}};
+          {kEarlyStopping, std::to_string(habits.early_stopping.value())},
+          {kKeep, std::to_string(habits.keep.value())},
+          {kEvery, habits.checkpoint_every.value()}};
 }
-
-int early_stopping_of(const ResumedRun& run) { return count(run, kEarlyStopping); }
 
 void take_recipe(const ResumedRun& run, CLI::App& command, train::Recipe& recipe) {
   const train::Recipe begun = train::read_recipe(entry(run, kRecipe), run.state);

@@ -19,10 +19,17 @@ struct ResumedRun {
 // `path`: the folder, or one of the checkpoints in it. Throws DataError, saying which checkpoint is left where one is damaged.
 ResumedRun find_run(const std::string& path);
 
-// What a checkpoint says of the run in its metadata, for one that resumes it.
-std::map<std::string, std::string> run_metadata(const train::Setup& setup, int early_stopping);
-// The number of epochs without a better one after which the run ends; 0: it does not.
-int early_stopping_of(const ResumedRun& run);
+// What a run is told besides its recipe, and goes on with when it is resumed.
+struct RunHabits {
+  std::optional<int> early_stopping = {};            // epochs without a better one after which it ends; 0: it does not
+  std::optional<int> keep = {};                      // train::CheckpointOptions
+  std::optional<std::string> checkpoint_every = {};  // train::read_checkpoint_every
+};
+// Each as given; else as the run had it; else 0, 1 and 5min.
+RunHabits settled(const RunHabits& given, const std::optional<ResumedRun>& run);
+
+// What a checkpoint says of the run in its metadata, for one that resumes it. `habits` are settled.
+std::map<std::string, std::string> run_metadata(const train::Setup& setup, const RunHabits& habits);
 
 // Sets `recipe`, which the options of `command` write to, to that of the run; with the epochs and the folder of the data that
 // are given, if any. Threads are those of the run unless they are given. Throws ValueError naming a flag that says another

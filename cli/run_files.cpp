@@ -14,14 +14,24 @@
 #include "train/recipe_fields.h"
 
 namespace heft::cli {
+namespace {
+
+train::CheckpointOptions checkpoint_options(const RunHabits& habits) {
+  train::CheckpointOptions options = train::read_checkpoint_every(habits.checkpoint_every.value());
+  options.keep = habits.keep.value();
+  return options;
+}
+
+}  // namespace
 
 RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<ResumedRun>& resumed,
                    const RunFilesOptions& options)
     : folder_(std::move(folder)),
       mine_(folder_),
       setup_(setup),
-      checkpoints_(folder_, options.checkpoints),
-      patience_(options.early_stopping.value_or(resumed ? early_stopping_of(*resumed) : 0)) {
+      habits_(settled(options.habits, resumed)),
+      checkpoints_(folder_, checkpoint_options(habits_)),
+      patience_(*habits_.early_stopping) {
   check(patience_ == 0 || setup.data.validation != nullptr, "train",
         "expected --early-stopping with images to judge by, --val-split above 0; got none");
   train::remove_stale_temporaries(folder_);
@@ -29,7 +39,7 @@ RunFiles::RunFiles(std::string folder, train::Setup& setup, const std::optional<
   train::RunState before;
   if (resumed) before = load(*resumed);
   else begin_anew();
-  run_metadata_ = run_metadata(setup, patience_);
+  run_metadata_ = run_metadata(setup, habits_);
   // Before anything of a run that goes on is replaced: they may refuse what is there.
   metrics_.emplace(file("metrics.jsonl"), before.epochs);
   // A run that began without records goes on without: half of them would be wrong.

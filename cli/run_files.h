@@ -15,8 +15,7 @@
 namespace heft::cli {
 
 struct RunFilesOptions {
-  train::CheckpointOptions checkpoints = {};
-  std::optional<int> early_stopping = {};  // unset: as the run began, with none
+  RunHabits habits = {};
   bool record = true;
 };
 
@@ -43,6 +42,7 @@ class RunFiles {
   std::string folder_;
   RunFolder mine_;
   train::Setup& setup_;
+  RunHabits habits_;
   std::map<std::string, std::string> run_metadata_;
   train::Checkpoints checkpoints_;
   int patience_ = 0;

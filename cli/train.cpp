@@ -57,7 +57,7 @@ Writes to --out: metrics.jsonl (an object per epoch); config.json and config.tom
 machine, data, command); model.safetensors (at the end) and best.safetensors (of the epoch of the best balanced accuracy, on the
 validation part if there is one); state.safetensors and checkpoints/, for --resume; and what the steps and the samples did:
 steps.jsonl, snapshots.jsonl, samples.json and, for TensorBoard, tensorboard/. heft inspect run shows what is there.
-Ctrl-C and TERM finish the step, save and leave.)";
+Ctrl-C and TERM finish the step, save and leave; a second one leaves at once.)";
 
 // A run is gone on with, and looked at, from other folders too.
 void make_absolute(train::Recipe& recipe) {
@@ -125,6 +125,7 @@ int run(Flags& flags, CLI::App& command) {
   check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
   check(flags.config.empty() || !flags.resume, "train",
         "expected --config or --resume, which goes on with the settings of its run; got both");
+  if (const auto& every = flags.files.habits.checkpoint_every) train::read_checkpoint_every(*every);  // refused before all else
   if (flags.resume) {
     resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
     take_recipe(*resumed, command, flags.recipe);
@@ -164,27 +165,22 @@ void add_train(CLI::App& app, int& exit_code) {
           "Go on with the run in that folder, or --out, or from that checkpoint; no other flag is needed, --epochs may be more")
       ->expected(0, 1)
       ->type_name("[RUN]");
+  RunHabits& habits = flags->files.habits;
+  command->add_option("--checkpoint-every", habits.checkpoint_every,
+                      "Besides after each epoch, for --resume: so many steps (100) or minutes (5min), or epoch for no others "
+                      "[5min]");
+  command->add_option("--keep", habits.keep, "Epochs of which the checkpoint is kept, in checkpoints/ [1]")
+      ->check(CLI::Range(0, 1000000));
   command
-      ->add_option_function<std::string>(
-          "--checkpoint-every",
-          [flags](const std::string& every) {
-            const int keep = flags->files.checkpoints.keep;
-            flags->files.checkpoints = train::read_checkpoint_every(every);
-            flags->files.checkpoints.keep = keep;
-          },
-          "Besides after each epoch, for --resume: so many steps (100) or minutes (5min), or epoch for no others [5min]")
-      ->type_name("TEXT");
-  command->add_option("--keep", flags->files.checkpoints.keep, "Epochs of which the checkpoint is kept, in checkpoints/")
-      ->check(CLI::Range(0, 1000000))
-      ->capture_default_str();
-  command
-      ->add_option("--early-stopping", flags->files.early_stopping,
+      ->add_option("--early-stopping", habits.early_stopping,
                    "End after so many epochs without a better balanced accuracy on the validation part (--val-split); 0: never")
       ->check(CLI::Range(0, 1000000));
   command->add_flag(
       "--find-lr", flags->find_lr,
       "Instead of training: a range test of the learning rate, from 1e-6 to 10, written to find_lr.jsonl in --out");
-  command->add_flag("--no-record", flags->no_record, "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/");
+  command->add_flag(
+      "--no-record", flags->no_record,
+      "Without steps.jsonl, snapshots.jsonl, samples.json and tensorboard/; --resume goes on so where those are damaged");
   add_json_flag(*command, flags->json, "One JSON object on stdout in the end: the last epoch and the best");
   add_machine_flags(*command, flags->recipe);
   add_recipe_flags(*command, flags->recipe);

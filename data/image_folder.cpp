@@ -165,10 +165,12 @@ void check_usable(const ImageScan& scan, const ImageCounts& counts, const ImageF
                     "--broken skip, leaves them out; heft inspect data names them all)",
                     root, broken.size(), scan.files.size() + scan.broken.size(), named, broken.size() > kNamed ? "; ..." : "");
   }
+  std::error_code none;
+  const bool is_list = std::filesystem::is_regular_file(scan.source, none);
   const auto listed = [](const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); };
   check<DataError>(!options.class_names.empty() || scan.class_names.size() >= 2, kOp,
                    "expected the images of two classes or more in {}; got {}", root,
-                   scan.class_names.empty() ? std::string("none, there is no sub-folder")
+                   scan.class_names.empty() ? std::string("none, ") + (is_list ? "it names no image" : "there is no sub-folder")
                                             : "those of " + scan.class_names.front() + " alone");
   check<DataError>(options.class_names.empty() || scan.class_names == options.class_names, kOp,
                    "expected the classes {} in {}; got {}", listed(options.class_names), root, listed(scan.class_names));

@@ -62,12 +62,17 @@ void add_file(ImageScan& scan, const std::string& name, const fs::path& path, st
   else scan.broken.push_back({name, reason});
 }
 
-// What is in a folder, but hidden names, in their order.
+// What systems leave in folders by themselves.
+bool is_litter(const std::string& name) {
+  return name.starts_with('.') || name == "__MACOSX" || name == "Thumbs.db" || name == "desktop.ini";
+}
+
+// What is in a folder, but litter, in the order of the names.
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> entries;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (!it->path().filename().string().starts_with('.')) entries.push_back(it->path());
+    if (!is_litter(it->path().filename().string())) entries.push_back(it->path());
   check<DataError>(!error, kFolderOp, "expected to read the folder {}; the system says: {}", folder.string(), error.message());
   std::sort(entries.begin(), entries.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   return entries;

@@ -29,9 +29,9 @@ struct ImageScan {
 };
 
 // Each sub-folder of `folder` is a class, in the order of their names; the files in it, however deep, are its images, in the
-// order of theirs. Names that begin with a dot are passed over, and so are files beside the classes. Links are followed to
-// files and, from `folder` itself, to classes, as long as they stay in `root` (empty: `folder`). Throws DataError where
-// `folder` cannot be read.
+// order of theirs. Names that begin with a dot are passed over, and so are __MACOSX, Thumbs.db, desktop.ini and files beside
+// the classes. Links are followed to files and, from `folder` itself, to classes, as long as they stay in `root` (empty:
+// `folder`). Throws DataError where `folder` cannot be read.
 ImageScan scan_image_folder(const std::filesystem::path& folder, const std::filesystem::path& root = {});
 
 // A CSV file of path,label, one image a line, with or without that line as its first; paths lie in `root` (empty: the folder of

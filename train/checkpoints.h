@@ -19,7 +19,7 @@ struct CheckpointOptions {
   double seconds = 300;                                           // of work that a killed process loses at most; above 0
   int keep = 1;                                                   // epochs of which one is kept; 0: none
 };
-// "epoch", nothing else; "100" steps; "5min". Leaves `keep` as it is. Throws ValueError for another text.
+// "epoch", nothing else; "100" steps; "5min". Throws ValueError for another text.
 CheckpointOptions read_checkpoint_every(const std::string& text);
 
 std::string newest_state(const std::string& folder);  // FOLDER/state.safetensors

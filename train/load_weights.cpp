@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/ops.h"
 #include "train/named_state.h"
 #include "train/printable.h"
 #include "train/safetensors.h"
@@ -96,6 +97,9 @@ LoadedWeights load_weights(const std::string& path, Module& net, const LoadWeigh
     it = !expected && of_head ? state.erase(it) : std::next(it);
   }
   check<DataError>(wrong.empty(), kOp, "expected the tensors of this network in {}; these differ:{}", path, wrong.str());
+  for (const auto& [name, tensor] : state)
+    check<DataError>(!is_floating(tensor.dtype()) || all_finite(tensor), kOp,
+                     "expected finite numbers as {} in {}; there is NaN or infinity", printable(name), path);
   net.load_state(state, false);
   return result;
 }

@@ -47,7 +47,7 @@ std::string metrics_line(const EpochReport& report) {
   return line.dump();
 }
 
-LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path) {
+LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path), lines_(keep) {
   std::string kept, line;
   std::ifstream before(path);
   for (std::int64_t i = 0; i < keep; ++i) {
@@ -66,6 +66,7 @@ void LineLog::add(const std::string& line) {
   errno = 0;
   file_ << line << std::endl;
   if (!file_) fail_to_write(kOp, path_);
+  ++lines_;
 }
 
 void LineLog::sync() { sync_file(path_); }

@@ -24,9 +24,11 @@ class LineLog {
   void add(const std::string& line);
   // What was added is on the disk when it returns.
   void sync();
+  std::int64_t lines() const { return lines_; }
 
  private:
   std::string path_;
+  std::int64_t lines_;
   std::ofstream file_;
 };
 

@@ -14,16 +14,19 @@ namespace {
 
 constexpr const char* kOp = "export_onnx";
 
-// (1, C, 1, 1), to act on channels.
-Tensor by_channel(const std::vector<double>& numbers) {
-  return Tensor::from(numbers).astype(DType::f32).reshape({1, static_cast<std::int64_t>(numbers.size()), 1, 1});
-}
-
+// One batch normalisation by constants. As a difference and a product, OpenCV 4.6 takes the channels for the batch.
 std::string normalized(OnnxGraph& graph, const std::string& images, const data::Normalization& normalization) {
   std::vector<double> scale;
   for (const double std : normalization.std) scale.push_back(1 / std);
-  const std::string centred = graph.node("Sub", {images, graph.constant("normalize.mean", by_channel(normalization.mean))});
-  return graph.node("Mul", {centred, graph.constant("normalize.scale", by_channel(scale))});
+  const auto constant = [&graph](const char* name, const Tensor& by_channel) {
+    return graph.constant(name, by_channel.astype(DType::f32));
+  };
+  const Tensor mean = Tensor::from(normalization.mean);
+  return graph.node(
+      "BatchNormalization",
+      {images, constant("normalize.scale", Tensor::from(scale)), constant("normalize.bias", Tensor::zeros(mean.shape())),
+       constant("normalize.mean", mean), constant("normalize.variance", Tensor::ones(mean.shape()))},
+      onnx_attribute("epsilon", 0.0f));
 }
 
 std::map<std::string, std::string> metadata_of(const ModelInfo& info, bool normalizes) {

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <limits>
 
 namespace heft::train::record {
@@ -26,13 +25,6 @@ std::int64_t number(const Json& line, const char* name) {
   const auto found = line.is_object() ? line.find(name) : line.end();
   return found != line.end() && found->is_number_integer() ? found->get<std::int64_t>()
                                                            : std::numeric_limits<std::int64_t>::max();
-}
-
-std::int64_t lines_while(const std::string& path, const std::function<bool(const Json&)>& keep) {
-  std::ifstream file(path);
-  std::int64_t count = 0;
-  for (std::string line; std::getline(file, line) && keep(Json::parse(line, nullptr, false));) ++count;
-  return count;
 }
 
 }  // namespace
@@ -73,14 +65,10 @@ Json to_json(const data::ConfusionMatrix& confusion) {
 }
 
 std::int64_t lines_before(const std::string& path, int epoch) {
-  return lines_while(path, [epoch](const Json& line) { return number(line, "epoch") < epoch; });
-}
-
-std::int64_t lines_until(const std::string& path, int epoch, std::int64_t step) {
-  return lines_while(path, [=](const Json& line) {
-    const std::int64_t of = number(line, "epoch");
-    return of < epoch || (of == epoch && number(line, "step") <= step);
-  });
+  std::ifstream file(path);
+  std::int64_t count = 0;
+  for (std::string line; std::getline(file, line) && number(Json::parse(line, nullptr, false), "epoch") < epoch;) ++count;
+  return count;
 }
 
 }  // namespace heft::train::record

@@ -28,7 +28,5 @@ Json to_json(const data::ConfusionMatrix& confusion);
 // The lines of a file that a run resumed with `epoch` keeps: those before the first that is of that epoch, or a later one, or
 // damaged. 0 where there is no file.
 std::int64_t lines_before(const std::string& path, int epoch);
-// Resumed within that epoch, after a step of the run: the lines of a step up to that are kept too.
-std::int64_t lines_until(const std::string& path, int epoch, std::int64_t step);
 
 }  // namespace heft::train::record

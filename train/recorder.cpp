@@ -79,6 +79,12 @@ std::int64_t steps_before(const data::Loader& batches, const RecorderOptions& op
   return (batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1);
 }
 
+// Lines of a file that the run has had: where there is no state, those before the first epoch.
+std::int64_t lines_before(const std::string& folder, const char* file, const RecorderOptions& options) {
+  if (options.state.empty()) return record::lines_before(path_in(folder, file), options.first_epoch);
+  return static_cast<std::int64_t>(optim::take_number(options.state, std::string(file) + ".lines", kOp));
+}
+
 }  // namespace
 
 std::int64_t default_every(std::int64_t steps_per_epoch, int epochs) {
@@ -97,8 +103,8 @@ Recorder::Recorder(std::string folder, const data::Loader& batches, const Record
       classes_(batches.dataset()->class_names()),
       class_counts_(data::class_counts(batches.dataset())),
       step_(steps_before(batches, options_)),
-      steps_(path_in(folder_, kSteps), record::lines_until(path_in(folder_, kSteps), options_.first_epoch, step_)),
-      snapshots_(path_in(folder_, kSnapshots), record::lines_before(path_in(folder_, kSnapshots), options_.first_epoch)),
+      steps_(path_in(folder_, kSteps), lines_before(folder_, kSteps, options_)),
+      snapshots_(path_in(folder_, kSnapshots), lines_before(folder_, kSnapshots, options_)),
       // Readers forget the step that they are told and later ones.
       events_(path_in(folder_, kEvents), step_ > 0 ? step_ + 1 : 0),
       hard_(options.samples, batches.dataset()->source_size(), batches.options().normalize),

@@ -108,6 +108,8 @@ std::map<std::string, Tensor> Recorder::state() {
   snapshots_.sync();
   events_.flush();
   NamedState all = {{"step", optim::number(static_cast<double>(step_))},
+                    {"steps.jsonl.lines", optim::number(static_cast<double>(steps_.lines()))},
+                    {"snapshots.jsonl.lines", optim::number(static_cast<double>(snapshots_.lines()))},
                     {"epoch.images", optim::number(epoch_.images)},
                     {"epoch.loss", optim::number(epoch_.loss)},
                     {"epoch.weighted_loss", optim::number(epoch_.weighted_loss)},

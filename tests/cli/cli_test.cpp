@@ -90,6 +90,8 @@ TEST_CASE("heft: wrong flags and values exit with 2, bad data with 3, a diverged
   CHECK(exit_code(train + "--epochs 0") == 2);
   CHECK(contains(heft_command(data.folder, train + "--seed -1").err, "expected a seed of at least 0; got -1"));
   CHECK(exit_code(train + "--seed -1") == 2);
+  CHECK(contains(heft_command(data.folder, train + "--seed 18446744073709551616").err, "got 18446744073709551616"));
+  CHECK(contains(heft_command(data.folder, train + "--batch-size 9223372036854775808").err, "got 9223372036854775808"));
   CHECK(exit_code(train + "--optimizer sdg") == 2);
   CHECK(exit_code(train + "--optimizer sgd --lambda 5") == 2);
   CHECK(exit_code(train + "--optimizer absgd --lambda 0") == 2);

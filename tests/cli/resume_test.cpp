@@ -61,7 +61,7 @@ TEST_CASE("heft train: 20 steps straight are 10, kill -9, and 10 more, bit for b
   if (WIFSIGNALED(status)) {  // else it was the faster one
     const Result rest = data.heft("train --resume " + data.run("killed"));
     INFO(rest.err);
-    REQUIRE((rest.exit_code == 0 || contains(rest.err, "beyond the 2")));  // killed after its last file
+    REQUIRE((rest.exit_code == 0 || contains(rest.err, "has had 2 of its 2")));  // killed after its last file
   }
   check_same_run(data.run("killed"), data.run("straight"));
 }
@@ -93,7 +93,7 @@ TEST_CASE("heft train: killed again and again, within epochs and while it saves,
     }
     REQUIRE(++kills < 200);
     within += batches_in(state) > 0;
-    arguments = "train --resume " + killed + " --checkpoint-every 1";
+    arguments = "train --resume " + killed;
   }
   WARN(kills << " kills, " << within << " within an epoch");
   CHECK(kills >= 2);
@@ -170,6 +170,45 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
   data.folder.write("train-labels-idx1-ubyte", heft::test::idx_bytes({320}, std::string(89, '\0') + std::string(81, '\1') +
                                                                                 std::string(80, '\2') + std::string(70, '\3')));
   CHECK(contains(refusal("--resume " + run + " --epochs 5", 3), "320 images, by class 90, 80, 80, 70"));
+}
+
+TEST_CASE("heft train: --resume keeps as many checkpoints as the run was told to, and says that images or records are others",
+          "[cli][resume]") {
+  const Blobs data;
+  const std::string run = data.run("run");
+  const auto kept = [&] {
+    const fs::directory_iterator files(run + "/checkpoints");
+    return std::distance(begin(files), end(files));
+  };
+  const auto went_on = [&](const std::string& arguments) {
+    const Result result = data.heft("train --resume " + run + arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    return result.err;
+  };
+  REQUIRE(data.heft("train " + data.flags() + "--epochs 3 --keep 3 --out " + run).exit_code == 0);
+  CHECK_FALSE(contains(went_on(" --epochs 4"), "the images are others"));
+  CHECK(kept() == 3);
+  went_on(" --epochs 5 --keep 2");
+  CHECK(kept() == 2);
+
+  std::string images = read_text(data.folder.file("train-images-idx3-ubyte"));
+  images[16] = static_cast<char>(images[16] ^ 1);
+  data.folder.write("train-images-idx3-ubyte", images);
+  CHECK(contains(went_on(" --epochs 6"), "heft: the images are others than the run in " + run + " has had (train)"));
+  CHECK_FALSE(contains(went_on(" --epochs 7"), "the images are others"));  // than last time
+  const json manifest = json::parse(read_text(run + "/manifest.json"));
+  REQUIRE(manifest["resumed"].size() == 4);
+  CHECK(manifest["resumed"][2]["data"]["train"]["fingerprint"] != manifest["data"]["train"]["fingerprint"]);
+  CHECK_FALSE(manifest["resumed"][3].contains("data"));
+  CHECK(contains(data.heft("inspect run " + run).out, "data, which were others: train 320 images ("));
+
+  const std::string steps = read_text(run + "/steps.jsonl");
+  data.folder.write("run/steps.jsonl", steps.substr(0, steps.size() / 2));
+  const Result cut = data.heft("train --epochs 8 --resume " + run);
+  CHECK(cut.exit_code == 3);
+  CHECK(contains(cut.err, "/steps.jsonl"));
+  went_on(" --epochs 8 --no-record");
 }
 
 TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or goes on with unasked", "[cli][resume]") {

@@ -94,6 +94,8 @@ TEST_CASE("image folder: sub-folders are classes, files are in the order of thei
   put(dir, "cat/deep/er/0.png", plain_png(2, 2, {7}));
   put(dir, "cat/.hidden.png", "not an image");
   put(dir, ".git/config", "hidden");
+  put(dir, "__MACOSX/cat/._1.png", "of an archive");
+  put(dir, "dog/Thumbs.db", "of Windows");
   put(dir, "README.txt", "beside the classes");
   const ImageScan scan = scan_image_folder(dir.path());
   CHECK(scan.class_names == Names{"cat", "dog"});
@@ -381,4 +383,6 @@ TEST_CASE("image list: what is wrong with it is named with its line", "[data][im
   CHECK(reason(scan.broken, "cat/9.png") == "does not exist");
   CHECK(reason(scan.broken, "cat") == "is a folder");
   CHECK(contains(message_of<DataError>([&] { image_list(dir.file("list.csv")); }), "3 of 4 are not: out/secret.png is a link"));
+  dir.write("list.csv", "path,label\n");
+  CHECK(contains(message_of<DataError>([&] { image_list(dir.file("list.csv")); }), "got none, it names no image"));
 }

@@ -50,6 +50,15 @@ State renamed(const State& state, const std::string& prefix) {
 
 }  // namespace
 
+TEST_CASE("load weights: a number that is none is named", "[train][weights]") {
+  const TemporaryDirectory folder;
+  const ModulePtr net = models::make("mlp", kSmall);
+  State state = net->state();
+  state.begin()->second = Tensor::full(state.begin()->second.shape(), std::nan(""));
+  CHECK(contains(message_of<DataError>([&] { train::load_weights(write(folder, state), *net); }),
+                 "expected finite numbers as " + state.begin()->first));
+}
+
 TEST_CASE("load weights: PyTorch's names, wrapped or not, and heft's own states", "[train][weights]") {
   const TemporaryDirectory folder;
   const State state = models::make("resnet20", kSmall)->state();
