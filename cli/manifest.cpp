@@ -68,7 +68,7 @@ void write_manifest(const std::string& folder, const train::Setup& setup, bool r
   Json manifest = resumed ? before(path) : Json(), data = data_of(setup.data);
   if (!manifest.is_null()) {
     if (known_data(manifest) != data) {
-      notes() << fmt::format("heft: the images are others than the run in {} has had ({}): it goes on with those of now\n",
+      notes() << fmt::format("heft: the data are others than the run in {} has had ({}): it goes on with those of now\n",
                              folder, changed_parts(known_data(manifest), data));
       now["data"] = std::move(data);
     }

@@ -74,6 +74,11 @@ ResumedRun find_run(const std::string& path) {
     const fs::path within = fs::path(path).parent_path();
     run.folder = (within.filename() == "checkpoints" ? within.parent_path() : within).string();
     if (run.folder.empty()) run.folder = ".";
+    check<DataError>(
+        fs::exists(fs::path(run.folder) / "metrics.jsonl"), kOp,
+        "expected a checkpoint in the folder of its run, beside metrics.jsonl; {} is not (a new run begins with its "
+        "weights by --init)",
+        path);
   }
   check<DataError>(fs::exists(run.folder), kOp, "expected the folder of a run; there is no {}", path);
   if (!fs::exists(run.state) && train::last_kept(run.folder).empty())

@@ -33,7 +33,12 @@ class RunFiles {
 
  private:
   train::RunState load(const ResumedRun& run);
+  void go_back(const ResumedRun& run, const train::RunState& to);
   void begin_anew() const;
+  void save_best();
+  std::map<std::string, std::string> about_best() const;
+  bool best_is_there(int or_of_epoch) const;
+  void remove(const char* name) const;
   void bind();
   bool is_over(int epoch) const { return patience_ > 0 && epoch - best_.epoch() >= patience_; }
   void save(int epochs, std::shared_ptr<const train::EpochPart> part);

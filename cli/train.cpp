@@ -125,16 +125,19 @@ int run(Flags& flags, CLI::App& command) {
   check(!flags.find_lr || !flags.resume, "train", "expected --find-lr or --resume; got both");
   check(flags.config.empty() || !flags.resume, "train",
         "expected --config or --resume, which goes on with the settings of its run; got both");
+  const bool named = command.get_option("--out")->count() > 0;
   if (const auto& every = flags.files.habits.checkpoint_every) train::read_checkpoint_every(*every);  // refused before all else
   if (flags.resume) {
     resumed = find_run(flags.resume->empty() ? flags.out : *flags.resume);
+    std::error_code none;
+    check(flags.resume->empty() || !named || std::filesystem::equivalent(flags.out, resumed->folder, none), "train",
+          "expected --resume with a run, or with the run in --out; got {} and --out {}", *flags.resume, flags.out);
     take_recipe(*resumed, command, flags.recipe);
     flags.out = resumed->folder;
   } else {
     take_settings(command, flags.config, flags.recipe);
     make_absolute(flags.recipe);
     // runs/latest is the latest by its name.
-    const bool named = command.get_option("--out")->count() > 0;
     check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
           flags.out);

@@ -31,10 +31,12 @@ void print_text(const train::Setup& setup, const train::EpochReport& last, const
                              percent(test.per_class_accuracy[c]));
   if (last.epoch < setup.recipe.epochs)
     results() << fmt::format("\nended after epoch {}: no better one since epoch {}\n", last.epoch, best.epoch());
-  results() << fmt::format("\nbest.safetensors    epoch {}, {} % balanced accuracy on the {} set\n", best.epoch(),
-                           percent(best.balanced_accuracy()), best.which());
-  results() << "written to " << out
-            << ": metrics.jsonl config.json config.toml manifest.json model.safetensors best.safetensors state.safetensors\n";
+  // Gone by another's hand, if it is.
+  const bool has_best = std::filesystem::exists(std::filesystem::path(out) / "best.safetensors");
+  results() << fmt::format("\n{:<20}epoch {}, {} % balanced accuracy on the {} set\n", has_best ? "best.safetensors" : "best",
+                           best.epoch(), percent(best.balanced_accuracy()), best.which());
+  results() << "written to " << out << ": metrics.jsonl config.json config.toml manifest.json model.safetensors "
+            << (has_best ? "best.safetensors " : "") << "state.safetensors\n";
 }
 
 // The numbers of metrics.jsonl, of the last epoch, and more.

@@ -47,16 +47,19 @@ std::string metrics_line(const EpochReport& report) {
   return line.dump();
 }
 
-LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path), lines_(keep) {
-  std::string kept, line;
-  std::ifstream before(path);
-  for (std::int64_t i = 0; i < keep; ++i) {
-    check<DataError>(static_cast<bool>(std::getline(before, line)), kOp, "expected {} lines in {}; got {}", keep, path, i);
-    check<DataError>(!before.eof(), kOp, "expected {} whole lines in {}; number {} is cut off", keep, path, i + 1);
-    kept += line + '\n';
+std::string first_lines(const std::string& path, std::int64_t count) {
+  std::string lines, line;
+  std::ifstream file(path);
+  for (std::int64_t i = 0; i < count; ++i) {
+    check<DataError>(static_cast<bool>(std::getline(file, line)), kOp, "expected {} lines in {}; got {}", count, path, i);
+    check<DataError>(!file.eof(), kOp, "expected {} whole lines in {}; number {} is cut off", count, path, i + 1);
+    lines += line + '\n';
   }
-  before.close();
-  write_atomically(path, kept);
+  return lines;
+}
+
+LineLog::LineLog(const std::string& path, std::int64_t keep) : path_(path), lines_(keep) {
+  write_atomically(path, first_lines(path, keep));
   errno = 0;
   file_.open(path, std::ios::app);
   if (!file_) fail_to_write(kOp, path);

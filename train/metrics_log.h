@@ -15,6 +15,9 @@ namespace heft::train {
 // samples). A validation set adds the same five under "validation_...". Accuracies are fractions.
 std::string metrics_line(const EpochReport& report);
 
+// The first `count` lines of a file. Throws DataError where there are fewer or one is cut off.
+std::string first_lines(const std::string& path, std::int64_t count);
+
 // A text file that grows by whole lines: each has left the process when add() returns.
 class LineLog {
  public:

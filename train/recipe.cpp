@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/random.h"
 #include "cuda/cuda.h"
 #include "layers/models.h"
 #include "train/read_number.h"
@@ -93,6 +94,13 @@ void check_weights(const Recipe& r) {
   check(r.accumulate == 1 || weights.in_parts(), kOp,
         "expected whole batches (accumulate 1) for lambda-auto {}; got accumulate {}", r.lambda_auto, r.accumulate);
 }
+// Refuses a constant that cannot be. The random numbers that making one draws are not the run's.
+bool works_in_parts(const Reweight& reweight) {
+  const RandomState random = random_state();
+  const bool in_parts = make_reduction(reweight, 1)->in_parts();
+  set_random_state(random);
+  return in_parts;
+}
 void check_loss(const Recipe& r) {
   if (r.loss == "truncated_gce") TruncatedGce(1, {.q = r.loss_options.at("q"), .k = r.loss_options.at("k")});
   else make_losses(r, {1, 1}).train(Tensor::zeros({1, 2}), Tensor::zeros({1}, DType::i64));
@@ -111,7 +119,7 @@ Recipe resolved(Recipe r) {
   const Reweight reweight = read_reweight(r.reweight);
   const bool reweighted = reweight.rule != "none", meta = learns_from_clean_images(reweight);
   check(!reweighted || !has_lambda(r), kOp, "expected reweight {} with sgd, adam or adamw; got {}", r.reweight, r.optimizer);
-  check(!reweighted || make_reduction(reweight, 1)->in_parts() || r.accumulate == 1, kOp,
+  check(!reweighted || works_in_parts(reweight) || r.accumulate == 1, kOp,
         "expected whole batches (accumulate 1) for reweight {}; got accumulate {}", r.reweight, r.accumulate);
   check((!meta && reweight.rule != "top_k") || r.class_weights == "none", kOp,
         "expected no class weights beside reweight {}, which has no place for them; got {}", r.reweight, r.class_weights);

@@ -79,10 +79,14 @@ std::int64_t steps_before(const data::Loader& batches, const RecorderOptions& op
   return (batches.size() + options.accumulate - 1) / options.accumulate * (options.first_epoch - 1);
 }
 
+std::int64_t lines_in(const std::map<std::string, Tensor>& state, const char* file) {
+  return static_cast<std::int64_t>(optim::take_number(state, std::string(file) + ".lines", kOp));
+}
+
 // Lines of a file that the run has had: where there is no state, those before the first epoch.
 std::int64_t lines_before(const std::string& folder, const char* file, const RecorderOptions& options) {
-  if (options.state.empty()) return record::lines_before(path_in(folder, file), options.first_epoch);
-  return static_cast<std::int64_t>(optim::take_number(options.state, std::string(file) + ".lines", kOp));
+  return options.state.empty() ? record::lines_before(path_in(folder, file), options.first_epoch)
+                               : lines_in(options.state, file);
 }
 
 }  // namespace
@@ -95,6 +99,14 @@ void remove_records(const std::string& folder) {
   std::error_code none;
   for (const char* name : {kSteps, kSnapshots, kSamples}) std::filesystem::remove(path_in(folder, name), none);
   remove_event_files(path_in(folder, kEvents));
+}
+
+void check_records(const std::string& folder, const std::map<std::string, Tensor>& state) {
+  for (const char* file : {kSteps, kSnapshots}) try {
+      first_lines(path_in(folder, file), lines_in(state, file));
+    } catch (const DataError& error) {
+      fail<DataError>(kOp, "expected the records of this run; {} (--no-record goes on without)", error.what());
+    }
 }
 
 Recorder::Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options)

@@ -45,6 +45,9 @@ std::int64_t default_every(std::int64_t steps_per_epoch, int epochs);
 // Removes all of that from a folder.
 void remove_records(const std::string& folder);
 
+// Throws DataError where the files in `folder` have less than a run with that state of its records has written.
+void check_records(const std::string& folder, const std::map<std::string, Tensor>& state);
+
 // Bind add() to FitOptions::on_batch and call end_epoch() from on_epoch. What is said of classes and samples needs logits of
 // shape (N, classes) and stays empty otherwise. It changes nothing of the network, the optimizer or the random numbers: a
 // recorded run has the bits of one that is not.

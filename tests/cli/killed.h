@@ -75,8 +75,8 @@ inline int status_after(pid_t child, const std::string& path, int signal, int ch
 
 inline void check_same_run(const std::string& a, const std::string& b) {
   CHECK(metrics_of(a) == metrics_of(b));
-  for (const char* file :
-       {"/model.safetensors", "/best.safetensors", "/steps.jsonl", "/snapshots.jsonl", "/samples.json", "/config.json"}) {
+  for (const char* file : {"/model.safetensors", "/best.safetensors", "/state.safetensors", "/steps.jsonl", "/snapshots.jsonl",
+                           "/samples.json", "/config.json"}) {
     INFO(file);
     CHECK(read_text(a + file) == read_text(b + file));
   }

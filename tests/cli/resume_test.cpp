@@ -61,7 +61,7 @@ TEST_CASE("heft train: 20 steps straight are 10, kill -9, and 10 more, bit for b
   if (WIFSIGNALED(status)) {  // else it was the faster one
     const Result rest = data.heft("train --resume " + data.run("killed"));
     INFO(rest.err);
-    REQUIRE((rest.exit_code == 0 || contains(rest.err, "has had 2 of its 2")));  // killed after its last file
+    REQUIRE((rest.exit_code == 0 || contains(rest.err, "beyond the 2")));  // killed after its last file
   }
   check_same_run(data.run("killed"), data.run("straight"));
 }
@@ -136,7 +136,7 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
     CHECK(result.exit_code == exit_code);
     return result.err;
   };
-  CHECK(contains(refusal("--resume " + run), "has had 1 of its 1 epochs: --epochs with more goes on"));
+  CHECK(contains(refusal("--resume " + run), "or --epochs beyond the 1 that the run in "));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --lr 0.5"), "got --lr, which makes lr 0.5 instead of 0.1"));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --seed 4"), "--seed"));
   CHECK(contains(refusal("--resume " + run + " --epochs 2 --model lenet5"), "--model"));
@@ -147,10 +147,13 @@ TEST_CASE("heft train: --resume takes the recipe from the run, and refuses flags
   const Result more = data.heft("train --resume " + run + " --epochs 2 --lr 0.1 --threads 2");  // the same flag is none
   CHECK(more.exit_code == 0);
   CHECK(contains(more.err, "the run had 1 threads"));
-  fs::remove(run + "/best.safetensors");
+  // Written again where the weights are those of the best epoch still.
+  const std::vector<json> epochs = metrics_of(run);
+  const bool last_is_best = epochs[1]["balanced_accuracy"] > epochs[0]["balanced_accuracy"];
+  data.folder.write("run/best.safetensors", "cut off");
   const Result third = data.heft("train --resume --epochs 3 --out " + run);
   CHECK(third.exit_code == 0);
-  CHECK(contains(third.err, "heft: best.safetensors is gone, which was of epoch "));
+  CHECK(contains(third.err, "heft: best.safetensors of epoch 1 is gone") == !last_is_best);
   const json config = json::parse(read_text(run + "/config.json"));
   CHECK(config["epochs"] == 3);
   CHECK(config["optimizer"] == "absgd");
@@ -187,7 +190,7 @@ TEST_CASE("heft train: --resume keeps as many checkpoints as the run was told to
     return result.err;
   };
   REQUIRE(data.heft("train " + data.flags() + "--epochs 3 --keep 3 --out " + run).exit_code == 0);
-  CHECK_FALSE(contains(went_on(" --epochs 4"), "the images are others"));
+  CHECK_FALSE(contains(went_on(" --epochs 4"), "the data are others"));
   CHECK(kept() == 3);
   went_on(" --epochs 5 --keep 2");
   CHECK(kept() == 2);
@@ -195,8 +198,8 @@ TEST_CASE("heft train: --resume keeps as many checkpoints as the run was told to
   std::string images = read_text(data.folder.file("train-images-idx3-ubyte"));
   images[16] = static_cast<char>(images[16] ^ 1);
   data.folder.write("train-images-idx3-ubyte", images);
-  CHECK(contains(went_on(" --epochs 6"), "heft: the images are others than the run in " + run + " has had (train)"));
-  CHECK_FALSE(contains(went_on(" --epochs 7"), "the images are others"));  // than last time
+  CHECK(contains(went_on(" --epochs 6"), "heft: the data are others than the run in " + run + " has had (train)"));
+  CHECK_FALSE(contains(went_on(" --epochs 7"), "the data are others"));  // than last time
   const json manifest = json::parse(read_text(run + "/manifest.json"));
   REQUIRE(manifest["resumed"].size() == 4);
   CHECK(manifest["resumed"][2]["data"]["train"]["fingerprint"] != manifest["data"]["train"]["fingerprint"]);
@@ -209,6 +212,29 @@ TEST_CASE("heft train: --resume keeps as many checkpoints as the run was told to
   CHECK(cut.exit_code == 3);
   CHECK(contains(cut.err, "/steps.jsonl"));
   went_on(" --epochs 8 --no-record");
+}
+
+TEST_CASE("heft train: on from an older checkpoint, a kill leaves one run", "[cli][resume]") {
+  const Blobs data;
+  const std::string straight = data.run("straight"), run = data.run("run");
+  const std::string older = run + "/checkpoints/epoch-0002.safetensors";
+  REQUIRE(data.heft("train " + data.flags() + "--epochs 4 --keep 4 --checkpoint-every 3 --out " + straight).exit_code == 0);
+  fs::copy(straight, run, fs::copy_options::recursive);
+  status_after(start("train --resume " + older), run + "/state.safetensors", SIGKILL);
+  const Result rest = data.heft("train --resume " + run);
+  INFO(rest.err);
+  CHECK((rest.exit_code == 0 || contains(rest.err, "beyond the 4")));
+  check_same_run(run, straight);
+
+  // To where it ends anew, nothing is left of what came after.
+  REQUIRE(data.heft("train --resume " + older + " --epochs 3").exit_code == 0);
+  const auto best = heft::train::read_safetensors(run + "/best.safetensors").metadata;
+  CHECK(std::stoi(best.at("epoch")) <= 3);
+  CHECK_FALSE(fs::exists(run + "/checkpoints/epoch-0004.safetensors"));
+
+  fs::copy_file(older, data.run("alone.safetensors"));
+  CHECK(contains(data.heft("train --resume " + data.run("alone.safetensors")).err, "in the folder of its run"));
+  CHECK(contains(data.heft("train --epochs 9 --resume " + run + " --out " + data.run("x")).err, "or with the run in --out"));
 }
 
 TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or goes on with unasked", "[cli][resume]") {
