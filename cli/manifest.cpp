@@ -67,9 +67,9 @@ void write_manifest(const std::string& folder, const train::Setup& setup, bool r
   Json now{{"heft", version()}, {"threads", num_threads()}, {"command", command_line()}, {"date", train::now_utc()}};
   Json manifest = resumed ? before(path) : Json(), data = data_of(setup.data);
   if (!manifest.is_null()) {
-    if (known_data(manifest) != data) {
+    if (const Json known = known_data(manifest); known != data) {
       notes() << fmt::format("heft: the data are others than the run in {} has had ({}): it goes on with those of now\n",
-                             folder, changed_parts(known_data(manifest), data));
+                             folder, changed_parts(known, data));
       now["data"] = std::move(data);
     }
     manifest["resumed"].push_back(std::move(now));
