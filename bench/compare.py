@@ -6,6 +6,9 @@ then waits without using the CPU. In each round every server runs its steps once
 that whatever else changes on the machine hits all alike. The table has the median over the rounds and its quartiles; `ratio` is
 the time over that of the best peer in the same round, the median over rounds: below 1 is faster than every peer.
 
+Where a process's memory lies makes its steps up to a third faster or slower for as long as it lives. --processes N starts every
+server N times in the course of the rounds, so that the medians are over processes too.
+
 --bare adds the machine's limit: the oneDNN primitives of the same step by themselves (heft-bench serve --bare), and the column
 `bare`: their time over heft's in the same round. With --threads 1 2 heft and they run at both thread counts, and a line below
 the tables has what the second thread brings. --hog repeats every round beside a process that keeps one core busy; the column
@@ -85,7 +88,7 @@ class Server:
             milliseconds, peak = map(float, line.split())
         except ValueError:
             raise Failed(f"answered '{line}'") from None
-        self.peak = peak
+        self.peak = max(self.peak, peak)
         return milliseconds
 
     def stop(self):
@@ -98,6 +101,7 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+        self._process, self._pending = None, b""
 
     def _line(self, timeout):
         end = time.monotonic() + timeout
@@ -279,8 +283,18 @@ def attempt(server, action):
 
 
 def measure(options, servers, order, loads):
-    """Fills in the servers' milliseconds, by round."""
+    """Fills in the servers' milliseconds, by round; the rounds are dealt out to --processes starts of every server."""
+    for first in range(options.processes):
+        try:
+            for server in order.sample(servers, len(servers)):
+                attempt(server, lambda: server.start(options.start_timeout))
+            run_rounds(options, servers, order, loads, range(first, options.rounds, options.processes))
+        finally:
+            for server in servers:
+                server.stop()
 
+
+def run_rounds(options, servers, order, loads, numbers):
     def calibrate(server):
         # Twice: the first answer is of few steps.
         for steps in (2, None):
@@ -296,12 +310,10 @@ def measure(options, servers, order, loads):
         server.crowded[number] = server.ask(server.steps)
 
     for server in servers:
-        attempt(server, lambda: server.start(options.start_timeout))
-    for server in servers:
         attempt(server, lambda: calibrate(server))
     if all(server.failure is not None for server in servers):
         return
-    for number in range(options.rounds):
+    for number in numbers:
         if options.device == "cpu":
             time.sleep(0.02)
             end = time.monotonic() + options.wait_idle
@@ -405,8 +417,9 @@ def describe(options, environment):
 def explain(options):
     peak = ("what tensors held at once on the GPU (bench/torch_peer.py says when it counts)" if options.device == "cuda"
             else "the largest resident set of the process, libraries included")
-    text = (f"Every program in turn, in random order, {options.rounds} rounds of about {options.seconds:g} s each. ms: a step, median "
-            "over the rounds. ratio: time over the best peer's in the same round, median; below 1 is faster than every peer. "
+    started = f", in the course of which each was started {options.processes} times" if options.processes > 1 else ""
+    text = (f"Every program in turn, in random order, {options.rounds} rounds of about {options.seconds:g} s each{started}. ms: a step, "
+            "median over the rounds. ratio: time over the best peer's in the same round, median; below 1 is faster than every peer. "
             + ("bare: the time of the step's oneDNN primitives by themselves over the program's. " if options.bare else "")
             + ("core taken: the time beside a process that keeps one core busy, over the time without. " if options.hog else "")
             + f"peak: {peak}. heft trains with ABSGD unless its name says otherwise, PyTorch with SGD, both with momentum. "
@@ -456,6 +469,7 @@ def parse():
                         help="on a GPU; bf16 is mixed precision, of PyTorch its autocast [tf32]")
     parser.add_argument("--python", help="interpreter that has PyTorch [this one, or /usr/bin/python3]")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=1, help="how often every program is started in the course of the rounds [1]")
     parser.add_argument("--seconds", type=float, default=0.3, help="of one server in one round [0.3]")
     parser.add_argument("--warmup", type=int, default=20, help="steps of a server before it is measured [20]")
     parser.add_argument("--threads", nargs="+", type=int, default=[2],
@@ -470,6 +484,8 @@ def parse():
                         help="seconds after which no further model is begun; the table names those left out")
     parser.add_argument("--out", type=pathlib.Path, help="write the table there too, after each model")
     options = parser.parse_args()
+    if not 1 <= options.processes <= options.rounds:
+        parser.error(f"expected --processes of 1 to --rounds {options.rounds}; got {options.processes}")
     if min(options.batch) < 1 or options.rounds < 1 or options.seconds <= 0 or options.warmup < 1 or min(options.threads) < 1:
         parser.error("expected --batch, --rounds, --warmup and --threads of at least 1 and --seconds above 0")
     if options.device == "cuda" and (options.bare or options.hog or len(options.threads) > 1):
@@ -502,11 +518,7 @@ def main():
             continue
         print(f"{name} ...", file=sys.stderr, flush=True)
         servers = make_servers(options, model, batch, kind)
-        try:
-            measure(options, servers, order, loads)
-        finally:
-            for server in servers:
-                server.stop()
+        measure(options, servers, order, loads)
         tables[kind] += rows_of(options, model, batch, servers)
         notes += [f"{name}, {remark}" for remark in scaling_of(options, servers)]
         for server in servers:

@@ -16,7 +16,7 @@ std::string model_path(const std::string& given) {
   const auto file = [&](const char* name) { return (fs::path(given) / name).string(); };
   std::string path = file("model.safetensors"), why = "there is none";
   if (fs::exists(file("state.safetensors"))) {
-    why = "it was stopped: heft train --resume " + given + " goes on";
+    why = "it has not ended: heft train --resume " + given + " goes on";
     if (const std::string best = file("best.safetensors"); fs::exists(best))
       why += ", and " + best + " is its best epoch so far";
   }

@@ -28,6 +28,24 @@ if(DEFINED PYTHON)
   if(NOT code EQUAL 1 OR NOT out MATCHES "heft: not measured: cannot be started" OR out MATCHES "\\*\\*heft")
     message(FATAL_ERROR "expected exit code 1 and a line on the program that is not there; got ${code} and\n${out}${err}")
   endif()
+  # --processes starts every program that often, and deals the rounds out to them.
+  set(started ${CMAKE_CURRENT_BINARY_DIR}/check_bench_started)
+  file(REMOVE ${started})
+  file(WRITE ${started}.sh "#!/bin/sh\necho $1 >>'${started}'\nexec '${BENCH}' \"$@\"\n")
+  file(CHMOD ${started}.sh PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+  execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${started}.sh --peers none --models mlp --batch 1 --rounds 3 --processes 2
+                          --seconds 0.02 --warmup 2 --wait-idle 0
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  file(READ ${started} starts)
+  if(NOT code EQUAL 0 OR NOT starts STREQUAL "info\nserve\nserve\n" OR NOT out MATCHES "each was started 2[ \n]times"
+     OR NOT out MATCHES "in [0-3] of 3 rounds")
+    message(FATAL_ERROR "expected a program started twice for three rounds; got '${starts}', exit code ${code} and\n${out}${err}")
+  endif()
+  execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${BENCH} --peers none --models mlp --rounds 3 --processes 4
+                  OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE code)
+  if(NOT code EQUAL 2 OR NOT err MATCHES "expected --processes of 1 to --rounds 3; got 4")
+    message(FATAL_ERROR "expected more processes than rounds to be refused; got ${code} and\n${out}${err}")
+  endif()
   # A peer that is not there is named, and what it needs.
   configure_file(${BENCH} ${CMAKE_CURRENT_BINARY_DIR}/without_peer/heft-bench COPYONLY)
   execute_process(COMMAND ${PYTHON} ${COMPARE} --device cpu --heft ${CMAKE_CURRENT_BINARY_DIR}/without_peer/heft-bench --peers c++ --models mlp
