@@ -106,48 +106,65 @@ struct Convolve {
   }
 };
 
-// A 3 x 3 filter's first element and the step to the next, forwards or backwards.
-struct Filter {
+// 3 x 3 filters. That between channels c and o begins at first + c * of_in + o * of_out; its elements are `step` apart.
+struct Filters {
   const float* first;
-  std::int64_t step;
+  std::int64_t of_in, of_out, step;
 };
 
-// All filters G g G^T, as Convolve wants them. filter_at(o, c): where they are.
-template <class FilterAt>
-Tensor transformed(std::int64_t out, std::int64_t in, const FilterAt& filter_at) {
+// G g G^T in f64, of `pair` filters of a channel at a time.
+struct TransformFilters {
+  template <int Lanes>
+  struct Vector {
+    typedef double Double __attribute__((vector_size(Lanes * sizeof(double))));
+  };
+
+  template <int W>
+  HEFT_SIMD static void run(const Filters* filters, std::int64_t in, std::int64_t pair, std::int64_t begin, std::int64_t end,
+                            float* all) {
+    constexpr int kLanes = W / 2;
+    using Doubles = typename Vector<kLanes>::Double;
+    const Filters f = *filters;
+    for (std::int64_t index = begin; index < end; ++index) {
+      const std::int64_t o = index / in * pair, c = index % in;
+      float* to = all + o * in * kPositions + c * pair;
+      const float* from = f.first + c * f.of_in + o * f.of_out;
+      for (std::int64_t lane = 0; lane < pair; lane += kLanes, to += kLanes, from += kLanes * f.of_out) {
+        Doubles half[kTile][3] = {};
+        for (int k = 0; k < 3; ++k)
+          for (int j = 0; j < 3; ++j) {
+            Doubles value;
+            for (int l = 0; l < kLanes; ++l) value[l] = from[l * f.of_out + (k * 3 + j) * f.step];
+            for (int i = 0; i < kTile; ++i) half[i][j] += kFilter[i][k] * value;
+          }
+        for (int i = 0; i < kTile; ++i)
+          for (int j = 0; j < kTile; ++j) {
+            Doubles sum = {};
+            for (int k = 0; k < 3; ++k) sum += kFilter[j][k] * half[i][k];
+            simd::store<kLanes>(to + (i * kTile + j) * in * pair, __builtin_convertvector(sum, simd::Vec<kLanes>));
+          }
+      }
+    }
+  }
+};
+
+// As Convolve wants them.
+Tensor transformed(std::int64_t out, std::int64_t in, const Filters& filters) {
   Tensor all = Tensor::empty(Shape{kPositions, out, in});
   const std::int64_t width = simd::width(), pair = out / width % 2 == 0 ? 2 * width : width;  // filters side by side
   auto* values = static_cast<float*>(all.mutable_raw());
-  parallel_for(out / pair, std::max<std::int64_t>(4096 / (pair * in), 1),
-               [=, &filter_at](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t o = begin * pair; o < end * pair; ++o)
-                   for (std::int64_t c = 0; c < in; ++c) {
-                     const Filter filter = filter_at(o, c);
-                     double half[6][3] = {};
-                     for (int k = 0; k < 3; ++k)
-                       for (int j = 0; j < 3; ++j) {
-                         const double value = filter.first[(k * 3 + j) * filter.step];
-                         for (int i = 0; i < 6; ++i) half[i][j] += kFilter[i][k] * value;
-                       }
-                     float* to = values + o / pair * pair * in * kPositions + c * pair + o % pair;
-                     for (int i = 0; i < 6; ++i)
-                       for (int j = 0; j < 6; ++j) {
-                         double sum = 0;
-                         for (int k = 0; k < 3; ++k) sum += kFilter[j][k] * half[i][k];
-                         to[(i * kTile + j) * in * pair] = static_cast<float>(sum);
-                       }
-                   }
-               });
+  parallel_for(out / pair * in, std::max<std::int64_t>(256 / pair, 1), [=, &filters](std::int64_t begin, std::int64_t end) {
+    simd::run<TransformFilters>(&filters, in, pair, begin, end, values);
+  });
   return all;
 }
 
-template <class FilterAt>
 Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int64_t, 2>& padding, const Epilogue& epilogue,
-                const FilterAt& filter_at) {
+                const Filters& plain) {
   const std::int64_t width = simd::width(), in = x.size(1), out = y_shape[1];
   const Tensor source = in_blocks(x), residual = epilogue.residual.defined() ? in_blocks(epilogue.residual) : Tensor{};
   Tensor y = Tensor::empty(y_shape, DType::f32, Device::cpu(), blocked(y_shape));
-  const Tensor filters = transformed(out, in, filter_at);
+  const Tensor filters = transformed(out, in, plain);
   const Convolution work{images_of(source), padding[0],
                          padding[1],        static_cast<const float*>(filters.raw()),
                          epilogue.mean,     epilogue.scale,
@@ -157,10 +174,9 @@ Tensor convolve(const Tensor& x, const Shape& y_shape, const std::array<std::int
                          y_shape[2],        y_shape[3]};
   const std::int64_t groups = (work.grid.count() + kTogether - 1) / kTogether;
   parallel_for(groups, 1, [&](std::int64_t begin, std::int64_t end) {
-    Tensor pixels = Tensor::empty(Shape{kPositions * step_of(in)}),
-           results = Tensor::empty(Shape{kPositions * step_of(2 * width)});
-    simd::run<Convolve>(&work, begin * kTogether, std::min(end * kTogether, work.grid.count()),
-                        static_cast<float*>(pixels.mutable_raw()), static_cast<float*>(results.mutable_raw()));
+    const std::int64_t pixels = kPositions * step_of(in), results = kPositions * step_of(2 * width);
+    float* space = scratch(pixels + results);
+    simd::run<Convolve>(&work, begin * kTogether, std::min(end * kTogether, work.grid.count()), space, space + pixels);
   });
   return y;
 }
@@ -184,21 +200,15 @@ bool suits(const Shape& x, const Shape& weight, const Conv2dGeometry& g) {
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dGeometry& geometry, const Epilogue& epilogue) {
   const Tensor rows = weight.contiguous();
-  const auto* w = static_cast<const float*>(rows.raw());
   return convolve(x, conv2d_shape(x.shape(), weight.shape(), geometry), geometry.padding, epilogue,
-                  [w, in = weight.size(1)](std::int64_t o, std::int64_t c) {
-                    return Filter{w + (o * in + c) * 9, 1};
-                  });
+                  {static_cast<const float*>(rows.raw()), 9, weight.size(1) * 9, 1});
 }
 
 // The convolution of dy by the filters turned by half a turn and with their channels swapped.
 Tensor conv2d_backward_input(const Tensor& dy, const Tensor& weight, const Shape& x_shape, const Conv2dGeometry& geometry) {
   const Tensor rows = weight.contiguous();
-  const auto* w = static_cast<const float*>(rows.raw());
   return convolve(dy, x_shape, {2 - geometry.padding[0], 2 - geometry.padding[1]}, {},
-                  [w, in = weight.size(1)](std::int64_t c, std::int64_t o) {
-                    return Filter{w + (o * in + c) * 9 + 8, -1};
-                  });
+                  {static_cast<const float*>(rows.raw()) + 8, weight.size(1) * 9, 9, -1});
 }
 
 }  // namespace heft::winograd

@@ -123,8 +123,8 @@ WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const 
   Tensor sums = Tensor::zeros(Shape{groups * sum_size}), bias = Tensor::zeros(Shape{groups * out});
   auto *sum = static_cast<float*>(sums.mutable_raw()), *bias_sum = static_cast<float*>(bias.mutable_raw());
   parallel_for(groups * parts, 1, [&, sum, bias_sum](std::int64_t begin, std::int64_t end) {
-    Tensor pixel_space = Tensor::empty(Shape{kPositions * step_of(in)}),
-           result_space = Tensor::empty(Shape{kPositions * step_of(out)});
+    const std::int64_t pixel_floats = kPositions * step_of(in);
+    float* space = scratch(pixel_floats + kPositions * step_of(out));
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t group = task / parts, part = task % parts;
       const Task one{tiles * group / groups,
@@ -133,8 +133,7 @@ WeightGradients conv2d_backward_weight(const Tensor& dy, const Tensor& x, const 
                      pairs * (part + 1) / parts * (blocks / pairs),
                      sum + group * sum_size,
                      want_bias ? bias_sum + group * out : nullptr};
-      simd::run<AddProducts>(&work, &one, static_cast<float*>(pixel_space.mutable_raw()),
-                             static_cast<float*>(result_space.mutable_raw()));
+      simd::run<AddProducts>(&work, &one, space, space + pixel_floats);
     }
   });
   small::add_groups(sum, groups, sum_size);
