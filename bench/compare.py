@@ -6,8 +6,8 @@ then waits without using the CPU. In each round every server runs its steps once
 that whatever else changes on the machine hits all alike. The table has the median over the rounds and its quartiles; `ratio` is
 the time over that of the best peer in the same round, the median over rounds: below 1 is faster than every peer.
 
-Where a process's memory lies makes its steps up to a third faster or slower for as long as it lives. --processes N starts every
-server N times in the course of the rounds, so that the medians are over processes too.
+What a process happens on (which cores its threads are on and what those share, where its pages lie) can make its steps faster or
+slower while it lives. --processes N starts every server N times in the course of the rounds, so that the medians are over that too.
 
 --bare adds the machine's limit: the oneDNN primitives of the same step by themselves (heft-bench serve --bare), and the column
 `bare`: their time over heft's in the same round. With --threads 1 2 heft and they run at both thread counts, and a line below
