@@ -16,6 +16,7 @@
 #include "cli/machine.h"
 #include "cli/output.h"
 #include "cli/run.h"
+#include "cli/run_folder.h"
 #include "cli/threads_flag.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -127,6 +128,7 @@ void add_study_flags(CLI::App& command, StudyFlags& flags) {
 
 int run_study(const train::Study& study, const std::string& out, const StudyFlags& flags) {
   if (!flags.list) {
+    check(!holds_a_run(out), "study", "expected a folder without a run (--out); {} holds one", out);
     std::filesystem::create_directories(out);
     lock_folder(out);
   }

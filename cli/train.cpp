@@ -19,6 +19,7 @@
 #include "core/check.h"
 #include "train/checkpoints.h"
 #include "train/image_sources.h"
+#include "train/reweight.h"
 
 namespace heft::cli {
 namespace {
@@ -73,12 +74,25 @@ void make_absolute(train::Recipe& recipe) {
   recipe.init = absolute(recipe.init);
 }
 
+// A run among the images would be classes of the next one.
+void check_out_of_data(const std::string& out, const train::DataRecipe& data) {
+  std::error_code none;
+  if (!train::is_image_source(data) || !std::filesystem::is_directory(data.data, none)) return;
+  const std::filesystem::path images = std::filesystem::weakly_canonical(data.data, none),
+                              run = std::filesystem::weakly_canonical(out, none);
+  check(std::mismatch(images.begin(), images.end(), run.begin(), run.end()).first != images.end(), "train",
+        "expected a folder for the results (--out) that is not among the images in {}; got {}", data.data, out);
+}
+
 // What the command line asks for and the run will not show.
 void say_what_has_no_effect(const train::Recipe& recipe) {
   const auto say = [](const std::string& what) { notes() << "heft: " << what << '\n'; };
   if (recipe.device.is_cpu() && recipe.precision == "bf16") say("the precision bf16 is for a GPU; a CPU computes in f32");
   if (recipe.data.imbalance == "none" && recipe.data.class_order != "label")
     say(fmt::format("--class-order {} is the order of --imbalance, which is none", recipe.data.class_order));
+  if (recipe.data.meta_per_class > 0 && !train::learns_from_clean_images(train::read_reweight(recipe.reweight)))
+    say(fmt::format("{} images of each class are held out as clean ones, which reweight {} does not use",
+                    recipe.data.meta_per_class, recipe.reweight));
   if (recipe.lambda_from.value_or(1) > recipe.epochs)
     say(fmt::format("lambda begins in epoch {} of {}: until then {} weighs all samples alike", *recipe.lambda_from,
                     recipe.epochs, recipe.optimizer));
@@ -137,6 +151,7 @@ int run(Flags& flags, CLI::App& command) {
   } else {
     take_settings(command, flags.config, flags.recipe);
     make_absolute(flags.recipe);
+    check_out_of_data(flags.out, flags.recipe.data);
     // runs/latest is the latest by its name.
     check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",

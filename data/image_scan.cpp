@@ -30,6 +30,12 @@ fs::path canonical_root(const char* op, const fs::path& path) {
   return root;
 }
 
+std::string lower_case(std::string name) {
+  for (char& c : name)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return name;
+}
+
 bool is_inside(const fs::path& root, const fs::path& path) {
   return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
 }
@@ -169,14 +175,23 @@ std::vector<ImagePart> scan_images(const fs::path& path, const fs::path& root) {
   const std::map<std::string, std::string> known{
       {"train", "train"}, {"val", "val"}, {"valid", "val"}, {"validation", "val"}, {"test", "test"}};
   std::map<std::string, fs::path> parts;
+  std::string other, again;  // folders that are no part, or one that there is already
   for (const fs::path& entry : entries_of(canonical_root(kFolderOp, path))) {
     if (!fs::is_directory(entry, error)) continue;
-    const auto part = known.find(entry.filename().string());
-    if (part == known.end()) return {{"", scan_image_folder(path)}};  // classes, one of which may be called train
-    check<DataError>(parts.emplace(part->second, entry).second, kFolderOp,
-                     "expected one of val, valid and validation in {}; got two", path.string());
+    const std::string name = entry.filename().string();
+    const auto part = known.find(lower_case(name));
+    if (part == known.end()) other = name;
+    else if (!parts.emplace(part->second, entry).second) again = name;
   }
-  if (parts.count("train") == 0) return {{"", scan_image_folder(path)}};
+  // Classes, one of which may be called train.
+  if (parts.count("train") == 0 || (parts.size() == 1 && !other.empty())) return {{"", scan_image_folder(path)}};
+  check<DataError>(other.empty(), kFolderOp,
+                   "expected no other folder beside those of train, val and test in {}, which would all be classes with it; "
+                   "got {}",
+                   path.string(), other);
+  check<DataError>(again.empty(), kFolderOp,
+                   "expected one folder each of train, val (valid, validation) and test in {}; got {} too", path.string(),
+                   again);
   std::vector<ImagePart> scans;
   for (const char* name : {"train", "val", "test"})
     if (parts.count(name) > 0) scans.push_back({name, scan_image_folder(parts[name], path)});

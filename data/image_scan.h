@@ -44,7 +44,8 @@ struct ImagePart {
   ImageScan scan;
 };
 // What lies at `path`: a list (a file), a folder of classes, or a folder whose only sub-folders are train and some of val
-// (valid, validation) and test, each a folder of classes. In the order train, val, test. `root`: of a list.
+// (valid, validation) and test, in whatever case, each a folder of classes. In the order train, val, test. `root`: of a list.
+// Throws DataError where train and another of these lie beside a folder that is none.
 std::vector<ImagePart> scan_images(const std::filesystem::path& path, const std::filesystem::path& root = {});
 
 }  // namespace heft::data

@@ -56,6 +56,14 @@ TEST_CASE("heft train: a folder of images", "[cli][images]") {
   CHECK(config["data"]["cache"] == "file");
   CHECK(std::distance(std::filesystem::directory_iterator(images.folder.file("cache/heft")), {}) == 2);
 
+  for (const char* among : {"images", "images/train/new", "images/../images/runs/latest"}) {
+    const Result within = heft_command(images.folder, images.train(among));
+    CHECK(within.exit_code == 2);
+    CHECK(contains(within.err, "expected a folder for the results (--out) that is not among the images in " + images.path()));
+    CHECK_FALSE(std::filesystem::exists(images.path() + "/train/new"));
+  }
+  CHECK(heft_command(images.folder, images.train("images2")).exit_code == 0);
+
   images.put("train", "dark", "story.txt", "Once upon a time");
   const Result broken = heft_command(images.folder, images.train("other"));
   CHECK(broken.exit_code == 3);

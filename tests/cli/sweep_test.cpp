@@ -2,6 +2,7 @@
 #ifdef HEFT_CLI_PATH
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -109,6 +110,9 @@ TEST_CASE("heft sweep: what is wrong is named", "[cli][study]") {
   CHECK(contains(refusal("--lambda 1,many"), "--lambda"));
   CHECK(contains(refusal("--lambda 1 --optimizer sgd"), "lambda"));
   CHECK(contains(refusal("--lambda 1 --seeds 0"), "--seeds"));
+  std::filesystem::create_directories(data.folder.file("out"));
+  data.folder.write("out/metrics.jsonl", "");
+  CHECK(contains(refusal("--lambda 1"), "expected a folder without a run (--out); " + data.folder.file("out") + " holds one"));
 }
 
 #endif

@@ -72,6 +72,24 @@ TEST_CASE("images: train and val are the training and the test set", "[train][im
   CHECK(counts_of(held.train) == Counts{2, 3, 3});
 }
 
+TEST_CASE("images: parts are known in any case, and nothing lies beside them", "[train][images]") {
+  const TemporaryDirectory dir;
+  put_colours(dir, "Train/", {4, 4, 4});
+  put_colours(dir, "TEST/", {1, 1, 1});
+  CHECK(counts_of(load_datasets(recipe_of(dir)).test) == Counts{1, 1, 1});
+  std::filesystem::create_directories(dir.file("unlabelled/new"));
+  CHECK(contains(refusal(recipe_of(dir)), "expected no other folder beside those of train, val and test in "));
+  CHECK(contains(refusal(recipe_of(dir)), "; got unlabelled"));
+  std::filesystem::remove_all(dir.file("unlabelled"));
+  std::filesystem::create_directories(dir.file("train"));
+  CHECK(contains(refusal(recipe_of(dir)), "expected one folder each of train, val (valid, validation) and test in "));
+  std::filesystem::remove_all(dir.file("train"));
+  std::filesystem::remove_all(dir.file("TEST"));
+  std::filesystem::rename(dir.file("Train/red"), dir.file("bus"));  // a class called Train
+  std::filesystem::rename(dir.file("Train/blue/100.png"), dir.file("Train/1.png"));
+  CHECK(load_datasets(recipe_of(dir)).train->class_names() == std::vector<std::string>{"Train", "bus"});
+}
+
 TEST_CASE("images: without a test set a part of every class is one, the same for every seed", "[train][images]") {
   const TemporaryDirectory dir;
   put_colours(dir, "", {10, 10, 20});
@@ -172,7 +190,7 @@ TEST_CASE("images: wrong fields, folders and parts are named", "[train][images]"
   CHECK(contains(refusal(recipe_of(dir)), "expected the classes blue, green, red in "));
   put_colours(dir, "val/", {1, 1, 1});
   put_colours(dir, "validation/", {1, 1, 1});
-  CHECK(contains(refusal(recipe_of(dir)), "one of val, valid and validation"));
+  CHECK(contains(refusal(recipe_of(dir)), "expected one folder each of train, val (valid, validation) and test in "));
   const TemporaryDirectory vehicles, outside;  // a class may be called train
   for (const std::string name : {"car", "train"}) put_colours(vehicles, name + "/", {3});
   CHECK(load_datasets(recipe_of(vehicles)).train->class_names() == std::vector<std::string>{"car", "train"});
