@@ -229,15 +229,16 @@ struct Gradient {
   }
 };
 
-// Parts of the images for each thread, of every group: what comes before and after this is divided like that too, and a core
-// reads from its own caches several times as fast as from another's.
+// Each thread has some pieces of every group: what comes before and after this is divided among threads by images, too, and a
+// core reads from its own caches several times as fast as from another's. Item i is piece i / groups of group i % groups.
 template <class Kernel>
 void run(const Walk& walk, const Job& job, std::int64_t first_group, std::int64_t last_group) {
   const std::int64_t groups = last_group - first_group;
-  parallel_for(walk.pieces, std::max<std::int64_t>(kGrain / groups, 1), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t group = first_group; group < last_group; ++group) {
-      const std::int64_t first = group * walk.pieces;
-      simd::run<Kernel, const Walk*, const Job*, std::int64_t, std::int64_t>(&walk, &job, first + begin, first + end);
+  parallel_for(groups * walk.pieces, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = 0; k < groups; ++k) {
+      const std::int64_t first = (first_group + k) * walk.pieces, rest = groups - 1 - k;
+      simd::run<Kernel, const Walk*, const Job*, std::int64_t, std::int64_t>(&walk, &job, first + (begin + rest) / groups,
+                                                                             first + (end + rest) / groups);
     }
   });
 }

@@ -133,7 +133,7 @@ struct TransformFilters {
         Doubles half[kTile][3] = {};
         for (int k = 0; k < 3; ++k)
           for (int j = 0; j < 3; ++j) {
-            Doubles value;
+            Doubles value = {};
             for (int l = 0; l < kLanes; ++l) value[l] = from[l * f.of_out + (k * 3 + j) * f.step];
             for (int i = 0; i < kTile; ++i) half[i][j] += kFilter[i][k] * value;
           }

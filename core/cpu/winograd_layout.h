@@ -20,8 +20,9 @@ inline Grid grid_of(const Shape& y) { return {(y[2] + kResults - 1) / kResults, 
 // which would put all positions into the same sets of the L1 cache.
 HEFT_SIMD std::int64_t step_of(std::int64_t channels) { return channels * kTogether + 16; }
 
-// At least so many floats to work in, until the thread's next call. They stay with the thread: blocks that threads exchange
-// come out of another core's caches each time, which took a fifth of ResNet-20's step on two cores that share no cache.
+// At least so many floats to work in, until the thread's next call. They stay with the thread, and in use, while it lives:
+// blocks that threads exchange come out of another core's caches each time, a tenth of ResNet-20's step where two cores share
+// none.
 inline float* scratch(std::int64_t floats) {
   thread_local Tensor space;
   if (!space.defined() || space.numel() < floats) {
