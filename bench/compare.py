@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Times heft's steps beside PyTorch's on this machine and prints a table in markdown.
 
-Each program is a server (bench/heft_bench.cpp, bench/torch_peer.py, bench/torch/torch_peer.cpp) that is started and warmed up, and
-then waits without using the CPU. In each round every server runs its steps once, about --seconds of them, one server after the other in random order, so
-that whatever else changes on the machine hits all alike. The table has the median over the rounds and its quartiles; `ratio` is
-the time over that of the best peer in the same round, the median over rounds: below 1 is faster than every peer.
+Each program is a server (bench/heft_bench.cpp, bench/torch_peer.py, bench/torch/torch_peer.cpp) that is started and warmed up,
+and then waits without using the CPU. In each round every server runs its steps once, about --seconds of them, one server after
+the other in random order, so that whatever else changes on the machine hits all alike. The table has the median over the rounds
+and its quartiles; `ratio` is the time over that of the best peer in the same round, the median over rounds: below 1 is faster
+than every peer.
 
 What a process happens on (which cores its threads are on and what those share, where its pages lie) can make its steps faster or
 slower while it lives. --processes N starts every server N times in the course of the rounds, so that the medians are over that too.

@@ -1,7 +1,8 @@
-// Single operations at the shapes that the networks have them in, on Google Benchmark:
+// Single operations at the shapes that the networks have them in, and whole steps, on Google Benchmark:
 //   build/ci/bench/ops --benchmark_filter='conv2d.*resnet'
-// A row of a table is a benchmark; images and gradients lie in the layout that the operation before would leave them in. Whole
-// training steps are heft-bench's.
+//   build/ci/bench/ops --benchmark_filter='_step'
+// A row of a table is a benchmark; images and gradients lie in the layout that the operation before would leave them in. Steps
+// beside other programs' are heft-bench's.
 #include <array>
 #include <memory>
 #include <string>
@@ -52,7 +53,7 @@ struct Product {
 constexpr Product kLinears[] = {
     {"mlp.fc1", 784, 512}, {"mlp.fc2", 512, 512}, {"lenet5.fc1", 400, 120}, {"resnet20.linear", 64, 10}};
 
-constexpr const char* kNetworks[] = {"mlp", "lenet5", "resnet20", "vgg_small"};
+constexpr const char* kNetworks[] = {"mlp", "lenet5", "vgg_small", "resnet20", "resnet32"};
 
 template <class Work>
 void add(const std::string& name, Work work, double operations = 0) {
@@ -176,11 +177,47 @@ void add_losses() {
   });
 }
 
+struct Network {
+  ModulePtr net;
+  Tensor images;
+};
+Network make_network(const std::string& name, std::int64_t batch) {
+  const bool grey = name == "mlp" || name == "lenet5";
+  const std::int64_t channels = grey ? 1 : 3, side = grey ? 28 : 32;
+  return {models::make(name, {.classes = 10, .channels = channels, .image_size = side}),
+          random_normal({batch, channels, side, side})};
+}
+
+// Forward, losses, backward, update.
+void add_training(const std::string& network) {
+  add(fmt::format("training_step/{}", network), [network] {
+    const auto [net, images] = make_network(network, kBatch);
+    auto absgd = std::make_shared<optim::ABSGD>(net->parameters(),
+                                                optim::ABSGDOptions{.lr = 1e-3, .momentum = 0.9, .lambda = 5, .gamma = 0.9});
+    return [net = net, images = images, absgd, labels = random_uniform({kBatch}, 0, 10).astype(DType::i64)] {
+      const Variable losses = cross_entropy((*net)(images), labels);
+      absgd->zero_grad();
+      backward(absgd->reduce(losses));
+      absgd->step();
+    };
+  });
+}
+
+void add_inference(const std::string& network, std::int64_t batch) {
+  add(fmt::format("inference_step/{}/{}", network, batch), [network, batch] {
+    const auto [net, images] = make_network(network, batch);
+    net->eval();
+    return [net = net, images = images] {
+      const NoGrad none;
+      benchmark::DoNotOptimize((*net)(images));
+    };
+  });
+}
+
 // The update of every parameter at once, which ends in Backend::sgd_steps.
 void add_update(const std::string& network) {
-  add(fmt::format("sgd_step/{}", network), [network] {
-    const bool grey = network == "mlp" || network == "lenet5";
-    const ModulePtr net = models::make(network, {.classes = 10, .channels = grey ? 1 : 3, .image_size = grey ? 28 : 32});
+  add(fmt::format("sgd_update/{}", network), [network] {
+    const ModulePtr net = make_network(network, 1).net;
     for (Variable& parameter : net->parameters()) parameter.set_grad(random_normal(parameter.shape()));
     auto sgd =
         std::make_shared<optim::SGD>(net->parameters(), optim::SGDOptions{.lr = 1e-6, .momentum = 0.9, .weight_decay = 5e-4});
@@ -198,7 +235,11 @@ int main(int argc, char** argv) {
   for (const Image& i : kPools) add_pool(i);
   for (const Product& p : kLinears) add_linear(p);
   add_losses();
-  for (const char* network : kNetworks) add_update(network);
+  for (const char* network : kNetworks) {
+    add_update(network);
+    add_training(network);
+    for (const std::int64_t batch : {std::int64_t{1}, kBatch}) add_inference(network, batch);
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();
