@@ -17,6 +17,7 @@
 #include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
+#include "data/image_scan.h"
 #include "train/checkpoints.h"
 #include "train/image_sources.h"
 #include "train/reweight.h"
@@ -75,13 +76,11 @@ void make_absolute(train::Recipe& recipe) {
 }
 
 // A run among the images would be classes of the next one.
-void check_out_of_data(const std::string& out, const train::DataRecipe& data) {
+void check_out_of_data(const std::string& out, const train::DataRecipe& recipe) {
   std::error_code none;
-  if (!train::is_image_source(data) || !std::filesystem::is_directory(data.data, none)) return;
-  const std::filesystem::path images = std::filesystem::weakly_canonical(data.data, none),
-                              run = std::filesystem::weakly_canonical(out, none);
-  check(std::mismatch(images.begin(), images.end(), run.begin(), run.end()).first != images.end(), "train",
-        "expected a folder for the results (--out) that is not among the images in {}; got {}", data.data, out);
+  if (!train::is_image_source(recipe) || !std::filesystem::is_directory(recipe.data, none)) return;
+  check(!data::is_inside(std::filesystem::weakly_canonical(recipe.data, none), std::filesystem::weakly_canonical(out, none)),
+        "train", "expected a folder for the results (--out) that is not among the images in {}; got {}", recipe.data, out);
 }
 
 // What the command line asks for and the run will not show.

@@ -36,10 +36,6 @@ std::string lower_case(std::string name) {
   return name;
 }
 
-bool is_inside(const fs::path& root, const fs::path& path) {
-  return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
-}
-
 // Where `path` leads, or why nowhere.
 fs::path resolved(const fs::path& root, const fs::path& path, std::string& reason) {
   std::error_code error;
@@ -113,6 +109,10 @@ std::vector<std::string> ordered(const std::set<std::string>& labels) {
 
 }  // namespace
 
+bool is_inside(const fs::path& root, const fs::path& path) {
+  return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
+}
+
 ImageScan scan_image_folder(const fs::path& folder, const fs::path& root) {
   ImageScan scan;
   scan.root = canonical_root(kFolderOp, root.empty() ? folder : root);
@@ -183,8 +183,9 @@ std::vector<ImagePart> scan_images(const fs::path& path, const fs::path& root) {
     if (part == known.end()) other = name;
     else if (!parts.emplace(part->second, entry).second) again = name;
   }
+  const bool with_train = parts.count("train") > 0;
   // Classes, one of which may be called train.
-  if (parts.count("train") == 0 || (parts.size() == 1 && !other.empty())) return {{"", scan_image_folder(path)}};
+  if (!other.empty() && (!with_train || parts.size() == 1)) return {{"", scan_image_folder(path)}};
   check<DataError>(other.empty(), kFolderOp,
                    "expected no other folder beside those of train, val and test in {}, which would all be classes with it; "
                    "got {}",
@@ -192,6 +193,7 @@ std::vector<ImagePart> scan_images(const fs::path& path, const fs::path& root) {
   check<DataError>(again.empty(), kFolderOp,
                    "expected one folder each of train, val (valid, validation) and test in {}; got {} too", path.string(),
                    again);
+  if (!with_train) return {{"", scan_image_folder(path)}};
   std::vector<ImagePart> scans;
   for (const char* name : {"train", "val", "test"})
     if (parts.count(name) > 0) scans.push_back({name, scan_image_folder(parts[name], path)});

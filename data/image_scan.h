@@ -8,6 +8,9 @@
 
 namespace heft::data {
 
+// Whether `path` is `root` or lies in it; both are canonical.
+bool is_inside(const std::filesystem::path& root, const std::filesystem::path& path);
+
 struct ImageFile {
   std::string name;            // within the folder, or as in the list
   std::filesystem::path path;  // to open it by; where a link leads

@@ -191,6 +191,8 @@ TEST_CASE("images: wrong fields, folders and parts are named", "[train][images]"
   put_colours(dir, "val/", {1, 1, 1});
   put_colours(dir, "validation/", {1, 1, 1});
   CHECK(contains(refusal(recipe_of(dir)), "expected one folder each of train, val (valid, validation) and test in "));
+  for (const char* part : {"train", "test"}) std::filesystem::remove_all(dir.file(part));  // nor two of them alone
+  CHECK(contains(refusal(recipe_of(dir)), "expected one folder each of train, val (valid, validation) and test in "));
   const TemporaryDirectory vehicles, outside;  // a class may be called train
   for (const std::string name : {"car", "train"}) put_colours(vehicles, name + "/", {3});
   CHECK(load_datasets(recipe_of(vehicles)).train->class_names() == std::vector<std::string>{"car", "train"});
