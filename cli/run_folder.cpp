@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "data/image_scan.h"
+#include "train/image_sources.h"
 
 namespace heft::cli {
 
@@ -32,6 +34,13 @@ bool holds_a_run(const std::string& path) {
   for (const char* name : {"metrics.jsonl", "state.safetensors", "model.safetensors"})
     if (fs::exists(fs::path(path) / name, none)) return true;
   return false;
+}
+
+void check_out_of_data(const std::string& op, const std::string& out, const train::DataRecipe& recipe) {
+  std::error_code none;
+  if (!train::is_image_source(recipe) || !fs::is_directory(recipe.data, none)) return;
+  check(!data::is_inside(fs::weakly_canonical(recipe.data, none), fs::weakly_canonical(out, none)), op,
+        "expected a folder for the results (--out) that is not among the images in {}; got {}", recipe.data, out);
 }
 
 }  // namespace heft::cli

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "train/datasets.h"
+
 namespace heft::cli {
 
 class RunFolder {
@@ -19,5 +21,8 @@ class RunFolder {
 
 // Whether a run has begun to write there.
 bool holds_a_run(const std::string& path);
+// Throws ValueError where `out` lies among the images of a folder: what is written there would be classes of the next run.
+// `op`: who is to write.
+void check_out_of_data(const std::string& op, const std::string& out, const train::DataRecipe& recipe);
 
 }  // namespace heft::cli

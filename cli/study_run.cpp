@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/run.h"
 #include "cli/run_folder.h"
+#include "cli/study_file.h"
 #include "cli/threads_flag.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -102,6 +103,14 @@ void lock_folder(const std::string& folder) {
                     folder);
 }
 
+// Its tables would be replaced. One of the same name is the same, changed.
+void check_same_study(const train::Study& study, const std::string& path) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string there = study_name(path, study.name);
+  check(there == study.name, "study", "expected a folder for the study {} alone (--out); {} is of another, {}", study.name,
+        path, there);
+}
+
 void print_list(const train::Study& study, const train::StudyStore& store) {
   std::size_t finished = 0;
   const std::vector<train::StudyRun> runs = train::study_runs(study, store);
@@ -127,12 +136,16 @@ void add_study_flags(CLI::App& command, StudyFlags& flags) {
 }
 
 int run_study(const train::Study& study, const std::string& out, const StudyFlags& flags) {
+  const auto file = [&out](const char* name) { return (std::filesystem::path(out) / name).string(); };
   if (!flags.list) {
     check(!holds_a_run(out), "study", "expected a folder without a run (--out); {} holds one", out);
+    const train::StudyStore before(file("results.jsonl"));
+    for (const train::StudyRun& run : train::study_runs(study, before)) check_out_of_data("study", out, run.recipe.data);
     std::filesystem::create_directories(out);
     lock_folder(out);
+    check_same_study(study, file("study.toml"));
   }
-  train::StudyStore store((std::filesystem::path(out) / "results.jsonl").string());
+  train::StudyStore store(file("results.jsonl"));
   if (flags.list) {
     print_list(study, store);
     return kSuccess;
@@ -142,7 +155,7 @@ int run_study(const train::Study& study, const std::string& out, const StudyFlag
   warn_of_threads(flags.jobs * threads);
   set_num_threads(flags.jobs == 1 ? threads : 1);
   StudyProgress progress(study, store);  // finds what is wrong
-  train::write_atomically((std::filesystem::path(out) / "study.toml").string(), study.text);
+  train::write_atomically(file("study.toml"), study.text);
   const StopSignals signals;
   train::StudyOptions options{
       .jobs = flags.jobs, .threads = threads, .stop = interrupted, .environment = environment(flags.jobs, threads)};

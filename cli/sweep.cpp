@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -52,6 +53,19 @@ train::RecipeFields base_of(const train::Recipe& recipe) {
     if (!own_place && (!is_default(field) || field.name == "data.seed")) base.push_back(field);
   }
   return base;
+}
+
+// Numbers with commas between them. CLI11 would leave out empty ones, and take an empty text for 0.
+std::vector<double> read_list(const std::string& flag, const std::vector<std::string>& texts) {
+  std::vector<double> values;
+  for (const std::string& text : texts)
+    for (std::size_t begin = 0, end = 0; end < text.size() || begin == 0; begin = end + 1) {
+      end = std::min(text.find(',', begin), text.size());
+      const std::string one = text.substr(begin, end - begin);
+      check(!one.empty() && CLI::detail::lexical_cast(one, values.emplace_back()), "sweep",
+            "expected numbers with commas between them for {}; got '{}'", flag, text);
+    }
+  return values;
 }
 
 std::string text_of(double value) { return train::str(train::FieldValue(value)); }
@@ -120,10 +134,15 @@ void add_sweep(CLI::App& app, int& exit_code) {
   add_recipe_flags(*command, flags->recipe);
   // One value each there, and the threads of one run.
   for (const char* name : {"--lambda", "--gamma", "--threads"}) command->remove_option(command->get_option(name));
-  command->add_option("--lambda", flags->lambdas, "Values to try, as in 1,3,5; inf is the mean")
-      ->delimiter(',')
-      ->group("Sweep");
-  command->add_option("--gamma", flags->gammas, "Values to try, as in 0.5,0.9")->delimiter(',')->group("Sweep");
+  const auto list = [&](const std::string& flag, std::vector<double>& values, const std::string& text) {
+    command
+        ->add_option_function<std::vector<std::string>>(
+            flag, [flag, &values, flags](const std::vector<std::string>& texts) { values = read_list(flag, texts); }, text)
+        ->type_name("FLOAT,...")
+        ->group("Sweep");
+  };
+  list("--lambda", flags->lambdas, "Values to try, as in 1,3,5; inf is the mean");
+  list("--gamma", flags->gammas, "Values to try, as in 0.5,0.9");
   command->add_option("--seeds", flags->seeds, "How many seeds each combination runs with")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str()

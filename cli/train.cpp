@@ -17,7 +17,6 @@
 #include "cli/skipped.h"
 #include "cli/train_results.h"
 #include "core/check.h"
-#include "data/image_scan.h"
 #include "train/checkpoints.h"
 #include "train/image_sources.h"
 #include "train/reweight.h"
@@ -75,18 +74,20 @@ void make_absolute(train::Recipe& recipe) {
   recipe.init = absolute(recipe.init);
 }
 
-// A run among the images would be classes of the next one.
-void check_out_of_data(const std::string& out, const train::DataRecipe& recipe) {
-  std::error_code none;
-  if (!train::is_image_source(recipe) || !std::filesystem::is_directory(recipe.data, none)) return;
-  check(!data::is_inside(std::filesystem::weakly_canonical(recipe.data, none), std::filesystem::weakly_canonical(out, none)),
-        "train", "expected a folder for the results (--out) that is not among the images in {}; got {}", recipe.data, out);
-}
-
 // What the command line asks for and the run will not show.
 void say_what_has_no_effect(const train::Recipe& recipe) {
   const auto say = [](const std::string& what) { notes() << "heft: " << what << '\n'; };
   if (recipe.device.is_cpu() && recipe.precision == "bf16") say("the precision bf16 is for a GPU; a CPU computes in f32");
+  if (const train::DataRecipe& data = recipe.data, unset; !train::is_image_source(data)) {
+    const auto of_images = [&](const char* flag, const auto& value, const auto& by_default) {
+      if (value != by_default) say(fmt::format("{} {} is for your own images; {} is as it is", flag, value, data.data));
+    };
+    of_images("--image-size", data.image_size, unset.image_size);
+    of_images("--channels", data.channels, unset.channels);
+    of_images("--broken", data.broken, unset.broken);
+    of_images("--cache", data.cache, unset.cache);
+    of_images("--test-split", data.test_share, unset.test_share);
+  }
   if (recipe.data.imbalance == "none" && recipe.data.class_order != "label")
     say(fmt::format("--class-order {} is the order of --imbalance, which is none", recipe.data.class_order));
   if (recipe.data.meta_per_class > 0 && !train::learns_from_clean_images(train::read_reweight(recipe.reweight)))
@@ -150,7 +151,7 @@ int run(Flags& flags, CLI::App& command) {
   } else {
     take_settings(command, flags.config, flags.recipe);
     make_absolute(flags.recipe);
-    check_out_of_data(flags.out, flags.recipe.data);
+    check_out_of_data("train", flags.out, flags.recipe.data);
     // runs/latest is the latest by its name.
     check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
           "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",

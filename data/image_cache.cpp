@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <atomic>
 #include <cerrno>
@@ -19,20 +20,24 @@ namespace heft::data {
 namespace {
 
 constexpr const char* kOp = "image_cache";
-constexpr std::string_view kMagic = "heft images 2\n\0\0";  // with the zero at its end, 16 bytes
+constexpr std::string_view kMagic = "heft images 3\n\0\0";  // with the zero at its end, 16 bytes
 constexpr std::size_t kMagicBytes = 16, kAlignment = 64;
 
-// The magic, the sizes below, the description, a mark an image, and from a multiple of 64 bytes on the pixels.
+// The magic, the sizes below, the checksum of all that follows, the description, a mark an image, and from a multiple of 64
+// bytes on the pixels.
 struct Sizes {
   std::uint64_t description, images, image_bytes;
 };
+
+using Checksum = std::uint64_t;
+constexpr std::size_t kChecksumAt = kMagicBytes + sizeof(Sizes);
 
 struct Places {
   std::size_t description, marks, pixels, end;
 };
 
 std::optional<Places> places_of(const Sizes& sizes) {
-  Places places{.description = kMagicBytes + sizeof(Sizes), .marks = 0, .pixels = 0, .end = 0};
+  Places places{.description = kChecksumAt + sizeof(Checksum), .marks = 0, .pixels = 0, .end = 0};
   const auto marks = checked_add(places.description, sizes.description);
   const auto end_of_marks = marks ? checked_add(*marks, sizes.images) : marks;
   const auto room = end_of_marks ? checked_add(*end_of_marks, kAlignment - 1) : end_of_marks;
@@ -47,6 +52,12 @@ std::optional<Places> places_of(const Sizes& sizes) {
 }
 
 Sizes sizes_of(const CacheContents& contents) { return {contents.description.size(), contents.images, contents.image_bytes}; }
+
+// CRC-32.
+Checksum checksum_of(std::span<const std::uint8_t> file) {
+  const auto bytes = file.subspan(kChecksumAt + sizeof(Checksum));
+  return ::crc32_z(0, bytes.data(), bytes.size());
+}
 
 [[noreturn]] void fail_with(const std::filesystem::path& path, int error) {
   fail<WriteError>(kOp, "expected to write the cache {}; the system says: {}", path.string(), std::strerror(error));
@@ -81,9 +92,12 @@ std::unique_ptr<ImageCache> ImageCache::open(const std::filesystem::path& path, 
   auto file = std::make_unique<MappedFile>(start, places->end);
   const Sizes sizes = sizes_of(contents);
   const std::uint8_t* bytes = file->bytes().data();
+  // What belongs to other images is not read to the end.
   if (std::memcmp(bytes, kMagic.data(), kMagicBytes) != 0 || std::memcmp(bytes + kMagicBytes, &sizes, sizeof(sizes)) != 0 ||
       std::memcmp(bytes + places->description, contents.description.data(), contents.description.size()) != 0)
     return nullptr;
+  const Checksum checksum = checksum_of(file->bytes());
+  if (std::memcmp(bytes + kChecksumAt, &checksum, sizeof(checksum)) != 0) return nullptr;
   return std::unique_ptr<ImageCache>(new ImageCache(std::move(file), contents));
 }
 
@@ -126,6 +140,8 @@ std::span<std::uint8_t> ImageCache::marks() const {
 std::uint8_t* ImageCache::pixels() const { return file_->bytes().data() + pixels_at_; }
 
 void ImageCache::finish() {
+  const Checksum checksum = checksum_of(file_->bytes());
+  std::memcpy(file_->bytes().data() + kChecksumAt, &checksum, sizeof(checksum));
   if (::msync(file_->bytes().data(), file_->bytes().size(), MS_SYNC) != 0 || ::fsync(descriptor_) != 0)
     fail_with(temporary_, errno);
   ::close(std::exchange(descriptor_, -1));

@@ -32,7 +32,8 @@ struct CacheContents {
   std::uint64_t image_bytes = 0;  // of each
 };
 
-// Mapped for reading; null where there is no file at `path`, or one of other contents or another size than it should have.
+// Mapped for reading; null where there is no file at `path`, or one of other contents or another size than it should have, or
+// whose checksum, for which all of it is read, is wrong.
 class ImageCache {
  public:
   static std::unique_ptr<ImageCache> open(const std::filesystem::path& path, const CacheContents& contents);

@@ -54,7 +54,8 @@ void check_usable(const ImageScan& scan, const ImageCounts& counts, const ImageF
 // classes, other classes than class_names. Each is a DataError; of broken files it names the first ones.
 //
 // A cache file belongs to a root and holds the images of its last scan: it is made anew when a file's name, size or time of
-// change, or an option, is another. With ImageCaching::none a file that breaks later is a DataError where it is fetched.
+// change, or an option, is another, or where its checksum is wrong. With ImageCaching::none a file that breaks later is a
+// DataError where it is fetched.
 ImageFolder load_images(const ImageScan& scan, const ImageFolderOptions& options = {});
 
 // load_images of scan_image_folder and of scan_image_list.

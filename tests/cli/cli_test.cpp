@@ -125,9 +125,12 @@ TEST_CASE("heft: results that cannot be written are exit 1, and what a run will 
   CHECK(contains(precise.err, "heft: the precision bf16 is for a GPU; a CPU computes in f32"));
   const Result idle = heft_command(folder, "train " + data.flags() +
                                                "--epochs 1 --class-order reversed --optimizer absgd --lambda-from-epoch 3 "
-                                               "--warm-up 2 --lr 0.1 --meta-per-class 2 --overwrite " +
+                                               "--warm-up 2 --lr 0.1 --meta-per-class 2 --image-size 32 --channels 3 "
+                                               "--broken skip --cache none --test-split 0.5 --overwrite " +
                                                data.out("run"));
   CHECK(idle.exit_code == 0);
+  for (const std::string flag : {"--image-size 32", "--channels 3", "--broken skip", "--cache none", "--test-split 0.5"})
+    CHECK(contains(idle.err, "heft: " + flag + " is for your own images; idx is as it is"));
   CHECK(contains(idle.err, "heft: --class-order reversed is the order of --imbalance, which is none"));
   CHECK(contains(idle.err, "heft: 2 images of each class are held out as clean ones, which reweight none does not use"));
   CHECK(contains(idle.err, "heft: lambda begins in epoch 3 of 1: until then absgd weighs all samples alike"));

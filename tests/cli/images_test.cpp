@@ -63,6 +63,12 @@ TEST_CASE("heft train: a folder of images", "[cli][images]") {
     CHECK_FALSE(std::filesystem::exists(images.path() + "/train/new"));
   }
   CHECK(heft_command(images.folder, images.train("images2")).exit_code == 0);
+  const std::string sweep =
+      "sweep --lambda 1 --data '" + images.path() + "' --image-size 12 --out '" + images.path() + "/runs'";
+  const Result within = heft_command(images.folder, sweep);
+  CHECK(within.exit_code == 2);
+  CHECK(contains(within.err, "expected a folder for the results (--out) that is not among the images in " + images.path()));
+  CHECK_FALSE(std::filesystem::exists(images.path() + "/runs"));
 
   images.put("train", "dark", "story.txt", "Once upon a time");
   const Result broken = heft_command(images.folder, images.train("other"));

@@ -114,6 +114,7 @@ TEST_CASE("heft inspect run: settings, origin, numbers, checkpoints", "[cli][ins
   CHECK(contains(data.inspect().err, "manifest.json"));
   data.folder.write("run/config.toml", "epochs = 1\nlamda = 2\n");
   CHECK(contains(data.inspect().err, "config.toml:2, perhaps lambda"));
+  CHECK(data.inspect().exit_code == 3);
   const Result none = heft_command(data.folder, "inspect run '" + data.folder.file("none") + "'");
   CHECK(none.exit_code == 3);
   CHECK(contains(none.err, "expected the folder of a run of heft train"));

@@ -107,7 +107,10 @@ TEST_CASE("heft sweep: what is wrong is named", "[cli][study]") {
   CHECK(contains(refusal(""), "expected values for --lambda, for --gamma or both"));
   CHECK(contains(refusal("--lambda 1,0"), "lambda"));
   CHECK(contains(refusal("--lambda 1,1"), "got 'lambda 1' twice"));
-  CHECK(contains(refusal("--lambda 1,many"), "--lambda"));
+  for (const std::string list : {"1,many", "", "1,,3", ",1", "1,", "1,2x"})
+    CHECK(contains(refusal("--lambda '" + list + "'"),
+                   "expected numbers with commas between them for --lambda; got '" + list + "'"));
+  CHECK(contains(refusal("--gamma 0.5,,0.9"), "for --gamma; got '0.5,,0.9'"));
   CHECK(contains(refusal("--lambda 1 --optimizer sgd"), "lambda"));
   CHECK(contains(refusal("--lambda 1 --seeds 0"), "--seeds"));
   std::filesystem::create_directories(data.folder.file("out"));
