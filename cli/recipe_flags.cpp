@@ -98,6 +98,11 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
        "Wrong training labels: none, symmetric:RATE, uniform:RATE, asymmetric:RATE, asymmetric-sequential:RATE, pair:RATE, "
        "file:PATH")
       ->capture_default_str();
+  data(
+      "--normalize", recipe.data.normalize,
+      "Images by: estimated, the mean and standard deviation of the training images; imagenet, as torchvision's weights expect "
+      "them; none; or MEAN,...:STD,..., one number a channel")
+      ->capture_default_str();
   data("--val-split", recipe.data.validation, "Share of the training set to hold out and report on besides")
       ->capture_default_str();
 

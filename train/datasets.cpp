@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "core/check.h"
@@ -53,18 +55,50 @@ std::int64_t classes_of_idx(const DataRecipe& recipe) {
   return classes;
 }
 
+// Numbers with commas between them; whether `text` is that.
+template <class T>
+bool read_numbers(std::string_view text, std::vector<T>& numbers) {
+  while (true) {
+    const std::size_t comma = text.find(',');
+    if (!read_number(text.substr(0, comma), numbers.emplace_back())) return false;
+    if (comma == std::string_view::npos) return true;
+    text.remove_prefix(comma + 1);
+  }
+}
+
 std::vector<std::int64_t> read_labels(const std::string& text) {
   std::vector<std::int64_t> labels;
-  std::string_view rest = text;
-  while (true) {
-    const std::size_t comma = rest.find(',');
-    std::int64_t label = 0;
-    check(read_number(rest.substr(0, comma), label), kOp,
-          "expected a class order of label, reversed, or numbers as in 3,1,0,2; got '{}'", text);
-    labels.push_back(label);
-    if (comma == std::string_view::npos) return labels;
-    rest.remove_prefix(comma + 1);
-  }
+  check(read_numbers(text, labels), kOp, "expected a class order of label, reversed, or numbers as in 3,1,0,2; got '{}'", text);
+  return labels;
+}
+
+// Unset: to be estimated.
+std::optional<data::Normalization> read_normalization(const std::string& text) {
+  if (text == "estimated") return std::nullopt;
+  data::Normalization given;
+  if (text == "none") return given;
+  if (text == "imagenet") return data::Normalization{.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}};
+  const std::size_t colon = text.find(':');
+  const auto is_finite = [](double value) { return std::isfinite(value); };
+  check(colon != std::string::npos && read_numbers(std::string_view(text).substr(0, colon), given.mean) &&
+            read_numbers(std::string_view(text).substr(colon + 1), given.std) && given.mean.size() == given.std.size() &&
+            std::all_of(given.mean.begin(), given.mean.end(), is_finite) &&
+            std::all_of(given.std.begin(), given.std.end(), [&](double std) { return std > 0 && is_finite(std); }),
+        kOp,
+        "expected normalize to be estimated, none, imagenet, or as many finite means as standard deviations above 0, as in "
+        "0.49,0.48,0.45:0.25,0.24,0.26; got '{}'",
+        text);
+  return given;
+}
+
+data::Normalization normalization_of(const DataSets& sets, const std::optional<data::Normalization>& given,
+                                     const DataRecipe& recipe) {
+  if (!given) return data::estimate_normalization(sets.train, sets.workers);
+  const std::int64_t channels = sets.train->get(0).image.size(0);
+  check(given->empty() || static_cast<std::int64_t>(given->mean.size()) == channels, kOp,
+        "expected a mean and a standard deviation for each channel of the images, {}; got {}, normalize {}", channels,
+        given->mean.size(), recipe.normalize);
+  return *given;
 }
 
 data::DatasetPtr imbalanced(data::DatasetPtr dataset, const DataRecipe& recipe) {
@@ -121,6 +155,7 @@ data::DatasetPtr noisy(data::DatasetPtr dataset, const DataRecipe& recipe) {
 DataSets load_datasets(const DataRecipe& recipe) {
   check(recipe.validation >= 0 && recipe.validation < 1, kOp, "expected a share in [0, 1) to hold out; got {}",
         recipe.validation);
+  const std::optional<data::Normalization> normalization = read_normalization(recipe.normalize);
   DataSets sets;
   check(recipe.meta_per_class >= 0, kOp, "expected meta images per class of at least 0; got {}", recipe.meta_per_class);
   const bool images = is_image_source(recipe);
@@ -143,7 +178,7 @@ DataSets load_datasets(const DataRecipe& recipe) {
     sets.train = split.kept;
     sets.validation = split.held_out;
   }
-  sets.normalize = data::estimate_normalization(sets.train, sets.workers);
+  sets.normalize = normalization_of(sets, normalization, recipe);
   sets.class_counts = data::class_counts(sets.train);
   return sets;
 }

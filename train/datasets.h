@@ -36,6 +36,9 @@ struct DataRecipe {
   // similar classes, from the original labels, "asymmetric-sequential:RATE" as the published code applies it; "pair:RATE", each
   // class to the next; "file:PATH", labels from a file (data/relabel.h).
   std::string noise = "none";
+  // What images are normalised by: "estimated", the mean and standard deviation of the training images, channel by channel;
+  // "none"; "imagenet", of which torchvision's weights are; or "MEAN,...:STD,...", numbers for pixels in [0, 1], one a channel.
+  std::string normalize = "estimated";
   double validation = 0;            // share of the training set to hold out; 0: none
   std::int64_t meta_per_class = 0;  // clean images of each class to hold out for a meta-learning method, before noise; 0: none
   std::uint64_t seed = 0;
@@ -46,7 +49,7 @@ struct DataSets {
   data::DatasetPtr validation;  // null: none
   data::DatasetPtr meta;        // clean and balanced, not in train; null: none
   data::DatasetPtr test;
-  data::Normalization normalize;               // of the training images
+  data::Normalization normalize;               // as the recipe says
   std::vector<std::int64_t> class_counts;      // of the training set
   std::vector<data::BrokenFile> skipped = {};  // of a folder or a list of images
   int workers = 1;                             // threads that the Loader of a run needs to keep up

@@ -22,6 +22,7 @@ void visit_recipe(AnyRecipe& r, const Visit& visit) {
   visit("data.class_order", r.data.class_order);
   visit("data.selection", r.data.selection);
   visit("data.noise", r.data.noise);
+  visit("data.normalize", r.data.normalize);
   visit("data.validation", r.data.validation);
   visit("data.meta_per_class", r.data.meta_per_class);
   visit("data.seed", r.data.seed);

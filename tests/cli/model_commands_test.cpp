@@ -235,6 +235,16 @@ TEST_CASE("heft train: --init, --init-head and --freeze", "[cli]") {
   CHECK(other.exit_code == 3);
   CHECK(contains(other.err, "conv1.weight"));
   CHECK(trained.command(train + "--model lenet5 --freeze conv9").exit_code == 2);
+  // As the weights are used to see them.
+  REQUIRE(trained.command(train + "--model lenet5 --normalize 0.5:0.25").exit_code == 0);
+  const train::ModelFile tuned = train::load_model_file(trained.folder.file("tuned/model.safetensors"));
+  CHECK(tuned.info.normalization.mean == std::vector<double>{0.5});
+  CHECK(tuned.info.normalization.std == std::vector<double>{0.25});
+  const json last = json::parse(test::read_text(trained.folder.file("tuned/metrics.jsonl")));
+  const json evaluated = json::parse(trained.command("eval " + trained.quoted("tuned") + " --threads 1 --json").out);
+  CHECK(evaluated["accuracy"] == last["test_accuracy"]);
+  REQUIRE(trained.command(train + "--model lenet5 --normalize none").exit_code == 0);
+  CHECK(train::load_model_file(trained.folder.file("tuned/model.safetensors")).info.normalization.empty());
 }
 
 #endif

@@ -101,6 +101,30 @@ TEST_CASE("recipe: a wrong field is named", "[train][recipe]") {
   CHECK(contains(refusal({.batch_size = 0}), "batch-size"));
 }
 
+TEST_CASE("load_datasets: a normalisation that is estimated, given, or none", "[train][recipe]") {
+  const TemporaryDirectory folder;
+  test::write_blobs(folder, {100, 100, 100, 100}, {10, 10, 10, 10});
+  const auto normalization = [&](const std::string& text) {
+    return train::load_datasets({.data = "idx", .dir = folder.path(), .normalize = text}).normalize;
+  };
+  const data::Normalization estimated = normalization("estimated");
+  CHECK(estimated.mean == data::estimate_normalization(train::load_datasets({.data = "idx", .dir = folder.path()}).train).mean);
+  CHECK(normalization("none").empty());
+  const data::Normalization given = normalization("0.5:0.25");
+  CHECK(given.mean == std::vector<double>{0.5});
+  CHECK(given.std == std::vector<double>{0.25});
+
+  const auto refusal = [&](const std::string& text) { return message_of<ValueError>([&] { normalization(text); }); };
+  CHECK(contains(refusal("imagenet"),
+                 "a mean and a standard deviation for each channel of the images, 1; got 3, normalize imagenet"));
+  for (const std::string text :
+       {"", "estimate", "0.5", "0.5:", ":0.5", "0.5:0", "0.5:-1", "nan:1", "0.5:inf", "0.5:1,", "0.5,0.5:1"})
+    CHECK(contains(refusal(text), "expected normalize to be estimated, none, imagenet, or "));
+  // Before any data are read.
+  CHECK(contains(message_of<ValueError>([] { train::load_datasets({.data = "idx", .dir = "nowhere", .normalize = "x"}); }),
+                 "got 'x'"));
+}
+
 TEST_CASE("load_datasets: imbalance, class order and a held-out share", "[train][recipe]") {
   const TemporaryDirectory folder;
   test::write_blobs(folder, {100, 100, 100, 100}, {10, 10, 10, 10});
