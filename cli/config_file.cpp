@@ -56,6 +56,17 @@ Settings read_config(const std::string& path) {
   return parse_config(read_toml_text(kOp, "a TOML file of settings", path), path);
 }
 
+train::Recipe read_config_of_run(const std::string& path) {
+  train::Recipe recipe;
+  try {
+    set_fields(read_config(path).recipe, recipe);
+    train::resolved(recipe);
+  } catch (const ValueError& error) {
+    fail<DataError>(kOp, "expected the settings of a run in {}; {}", path, error.what());
+  }
+  return recipe;
+}
+
 void set_fields(const train::RecipeFields& fields, train::Recipe& recipe) {
   for (const train::RecipeField& field : fields)
     if (field.name == "seed") set_field(recipe, {"data.seed", field.value, field.where});

@@ -26,5 +26,7 @@ Settings read_config(const std::string& path);
 
 // Sets the fields in turn; `seed` is that of the data too, unless data.seed is among them.
 void set_fields(const train::RecipeFields& fields, train::Recipe& recipe);
+// The recipe that a run has written. Throws DataError: what is wrong with it is the run's, not the user's.
+train::Recipe read_config_of_run(const std::string& path);
 
 }  // namespace heft::cli

@@ -88,9 +88,7 @@ void print(const std::vector<std::string>& names, const train::Evaluation& e) {
 void take_data_of_run(const std::string& path, CLI::App& command, train::Recipe& recipe) {
   const std::string config = (std::filesystem::path(path).parent_path() / "config.toml").string();
   if (command.get_option("--data")->count() > 0 || !std::filesystem::exists(config)) return;
-  train::Recipe of_run;
-  set_fields(read_config(config).recipe, of_run);
-  recipe.data = of_run.data;
+  recipe.data = read_config_of_run(config).data;
   for (CLI::Option* option : command.get_options())
     if (option->count() > 0) option->run_callback();
 }

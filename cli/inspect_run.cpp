@@ -129,22 +129,11 @@ void print_epoch(const char* name, const Json& epoch) {
                            cell("worst_class_accuracy"), cell("validation_balanced_accuracy"));
 }
 
-// What is wrong with it is not the user's, but the run's.
-train::Recipe read_recipe(const std::string& path) {
-  train::Recipe recipe;
-  try {
-    set_fields(read_config(path).recipe, recipe);
-  } catch (const ValueError& error) {
-    throw DataError("inspect", fmt::format("expected the settings of a run in {}; {}", path, error.what()));
-  }
-  return recipe;
-}
-
 int run(const std::string& folder, bool json) {
   const auto file = [&folder](const char* name) { return (fs::path(folder) / name).string(); };
   check<DataError>(fs::exists(file("config.toml")), "inspect",
                    "expected the folder of a run of heft train, with config.toml; {} has none", folder);
-  const train::Recipe recipe = read_recipe(file("config.toml"));
+  const train::Recipe recipe = read_config_of_run(file("config.toml"));
   const train::RecipeFields changed = train::changed_fields(recipe);
   const Json manifest = read_manifest(file("manifest.json"));
   const Epochs epochs = read_epochs(file("metrics.jsonl"));

@@ -101,7 +101,7 @@ void add_recipe_flags(CLI::App& command, train::Recipe& recipe) {
   data(
       "--normalize", recipe.data.normalize,
       "Images by: estimated, the mean and standard deviation of the training images; imagenet, as torchvision's weights expect "
-      "them; none; or MEAN,...:STD,..., one number a channel")
+      "them; none; or MEAN,...:STD,..., one number a channel, of pixels in [0, 1]")
       ->capture_default_str();
   data("--val-split", recipe.data.validation, "Share of the training set to hold out and report on besides")
       ->capture_default_str();

@@ -87,10 +87,8 @@ void RunFiles::go_back(const ResumedRun& run, const train::RunState& to) {
     train::RunState state = to;
     state.metadata = run_metadata_;
     checkpoints_.save(*setup_.net, *setup_.optimizer, state);
-    remove("model.safetensors");
-  } else if (std::filesystem::exists(file("model.safetensors"))) {
-    notes() << "heft: until the run ends again, its model.safetensors is the one that there is\n";
   }
+  remove("model.safetensors");
   // A kill may have come between the best weights of an epoch and its state: that epoch is repeated, and they are its.
   if (best_.epoch() == 0 || best_is_there(is_newest ? to.epochs + 1 : best_.epoch())) return;
   remove("best.safetensors");

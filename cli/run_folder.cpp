@@ -39,7 +39,9 @@ bool holds_a_run(const std::string& path) {
 void check_out_of_data(const std::string& op, const std::string& out, const train::DataRecipe& recipe) {
   std::error_code none;
   if (!train::is_image_source(recipe) || !fs::is_directory(recipe.data, none)) return;
-  check(!data::is_inside(fs::weakly_canonical(recipe.data, none), fs::weakly_canonical(out, none)), op,
+  // A path that begins with what is not there yet stays relative unless it is made absolute first.
+  const auto whole = [&none](const std::string& path) { return fs::weakly_canonical(fs::absolute(path), none); };
+  check(!data::is_inside(whole(recipe.data), whole(out)), op,
         "expected a folder for the results (--out) that is not among the images in {}; got {}", recipe.data, out);
 }
 

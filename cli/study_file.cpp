@@ -30,12 +30,6 @@ train::StudyMethod read_method(const TomlTable& table) {
 
 }  // namespace
 
-std::string study_name(const std::string& path, const std::string& unnamed) {
-  const TomlFile place{kOp, path};
-  const toml::table root = parse_toml(kOp, read_toml_text(kOp, "a study's TOML file", path), path);
-  return TomlTable(root, place).get<std::string>("name", "a text", unnamed);
-}
-
 train::Study read_study(const std::string& path) { return parse_study(read_toml_text(kOp, "a study's TOML file", path), path); }
 
 train::Study parse_study(const std::string& text, const std::string& path) {

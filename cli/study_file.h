@@ -13,7 +13,4 @@ train::Study read_study(const std::string& path);
 // Of its text; `path` is for errors, and for a study's name where it has none.
 train::Study parse_study(const std::string& text, const std::string& path);
 
-// The name that the file at `path` gives its study, or `unnamed`.
-std::string study_name(const std::string& path, const std::string& unnamed);
-
 }  // namespace heft::cli

@@ -13,11 +13,11 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/json_file.h"
 #include "cli/machine.h"
 #include "cli/output.h"
 #include "cli/run.h"
 #include "cli/run_folder.h"
-#include "cli/study_file.h"
 #include "cli/threads_flag.h"
 #include "core/check.h"
 #include "core/parallel.h"
@@ -106,7 +106,7 @@ void lock_folder(const std::string& folder) {
 // Its tables would be replaced. One of the same name is the same, changed.
 void check_same_study(const train::Study& study, const std::string& path) {
   if (!std::filesystem::exists(path)) return;
-  const std::string there = study_name(path, study.name);
+  const std::string there = read_object(path, {{"name", Kind::text}})["name"].get<std::string>();
   check(there == study.name, "study", "expected a folder for the study {} alone (--out); {} is of another, {}", study.name,
         path, there);
 }
@@ -143,7 +143,7 @@ int run_study(const train::Study& study, const std::string& out, const StudyFlag
     for (const train::StudyRun& run : train::study_runs(study, before)) check_out_of_data("study", out, run.recipe.data);
     std::filesystem::create_directories(out);
     lock_folder(out);
-    check_same_study(study, file("study.toml"));
+    check_same_study(study, file("study.json"));
   }
   train::StudyStore store(file("results.jsonl"));
   if (flags.list) {

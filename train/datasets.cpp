@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <string_view>
@@ -79,15 +78,15 @@ std::optional<data::Normalization> read_normalization(const std::string& text) {
   if (text == "none") return given;
   if (text == "imagenet") return data::Normalization{.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}};
   const std::size_t colon = text.find(':');
-  const auto is_finite = [](double value) { return std::isfinite(value); };
-  check(colon != std::string::npos && read_numbers(std::string_view(text).substr(0, colon), given.mean) &&
-            read_numbers(std::string_view(text).substr(colon + 1), given.std) && given.mean.size() == given.std.size() &&
-            std::all_of(given.mean.begin(), given.mean.end(), is_finite) &&
-            std::all_of(given.std.begin(), given.std.end(), [&](double std) { return std > 0 && is_finite(std); }),
-        kOp,
-        "expected normalize to be estimated, none, imagenet, or as many finite means as standard deviations above 0, as in "
-        "0.49,0.48,0.45:0.25,0.24,0.26; got '{}'",
-        text);
+  check(
+      colon != std::string::npos && read_numbers(std::string_view(text).substr(0, colon), given.mean) &&
+          read_numbers(std::string_view(text).substr(colon + 1), given.std) && given.mean.size() == given.std.size() &&
+          std::all_of(given.mean.begin(), given.mean.end(), [](double mean) { return mean >= 0 && mean <= 1; }) &&
+          std::all_of(given.std.begin(), given.std.end(), [](double std) { return std > 0 && std <= 1; }),
+      kOp,
+      "expected normalize to be estimated, none, imagenet, or means and as many standard deviations of pixels in [0, 1], as in "
+      "0.49,0.48,0.45:0.25,0.24,0.26; got '{}'",
+      text);
   return given;
 }
 

@@ -37,7 +37,7 @@ struct DataRecipe {
   // class to the next; "file:PATH", labels from a file (data/relabel.h).
   std::string noise = "none";
   // What images are normalised by: "estimated", the mean and standard deviation of the training images, channel by channel;
-  // "none"; "imagenet", of which torchvision's weights are; or "MEAN,...:STD,...", numbers for pixels in [0, 1], one a channel.
+  // "none"; "imagenet", of which torchvision's weights are; or "MEAN,...:STD,...", one a channel, of pixels in [0, 1].
   std::string normalize = "estimated";
   double validation = 0;            // share of the training set to hold out; 0: none
   std::int64_t meta_per_class = 0;  // clean images of each class to hold out for a meta-learning method, before noise; 0: none

@@ -69,6 +69,14 @@ TEST_CASE("heft train: a folder of images", "[cli][images]") {
   CHECK(within.exit_code == 2);
   CHECK(contains(within.err, "expected a folder for the results (--out) that is not among the images in " + images.path()));
   CHECK_FALSE(std::filesystem::exists(images.path() + "/runs"));
+  // From among them, where nothing of the path is there yet.
+  for (const std::string command : {"train --epochs 1", "train --epochs 1 --out new/run", "sweep --lambda 1"}) {
+    const Result here =
+        heft_command(images.folder, command + " --data . --image-size 12 --model mlp", "cd '" + images.path() + "' && ");
+    CHECK(here.exit_code == 2);
+    CHECK(contains(here.err, "expected a folder for the results (--out) that is not among the images in "));
+    for (const char* folder : {"/runs", "/new"}) CHECK_FALSE(std::filesystem::exists(images.path() + folder));
+  }
 
   images.put("train", "dark", "story.txt", "Once upon a time");
   const Result broken = heft_command(images.folder, images.train("other"));

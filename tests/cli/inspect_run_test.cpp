@@ -114,7 +114,14 @@ TEST_CASE("heft inspect run: settings, origin, numbers, checkpoints", "[cli][ins
   CHECK(contains(data.inspect().err, "manifest.json"));
   data.folder.write("run/config.toml", "epochs = 1\nlamda = 2\n");
   CHECK(contains(data.inspect().err, "config.toml:2, perhaps lambda"));
-  CHECK(data.inspect().exit_code == 3);
+  for (const std::string damaged : {"epochs = 1\nlamda = 2\n", "epochs = -1\n", "model = 'foo'\n", "lr = 'x'\n", "epochs = "}) {
+    data.folder.write("run/config.toml", damaged);
+    for (const Result& result : {data.inspect(), heft_command(data.folder, "eval '" + data.run() + "'")}) {
+      INFO(damaged << result.err);
+      CHECK(result.exit_code == 3);
+      CHECK(contains(result.err, "expected the settings of a run in " + data.run() + "/config.toml; "));
+    }
+  }
   const Result none = heft_command(data.folder, "inspect run '" + data.folder.file("none") + "'");
   CHECK(none.exit_code == 3);
   CHECK(contains(none.err, "expected the folder of a run of heft train"));

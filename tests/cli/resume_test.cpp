@@ -237,27 +237,6 @@ TEST_CASE("heft train: on from an older checkpoint, a kill leaves one run", "[cl
   CHECK(contains(data.heft("train --epochs 9 --resume " + run + " --out " + data.run("x")).err, "or with the run in --out"));
 }
 
-TEST_CASE("heft train: a run that is to have more epochs keeps the model of its end until the next", "[cli][resume]") {
-  const Blobs data;
-  const std::string run = data.run("run"), model = run + "/model.safetensors";
-  REQUIRE(data.heft("train " + data.flags() + "--epochs 2 --keep 2 --out " + run).exit_code == 0);
-  const std::string before = read_text(model);
-  status_after(start("train --checkpoint-every 3 --epochs 100000 --resume " + run), run + "/state.safetensors", SIGKILL);
-  REQUIRE(fs::exists(model));
-  CHECK(read_text(model) == before);
-  const Result more = data.heft("train --epochs 100001 --checkpoint-every 0 --resume " + run);
-  CHECK(more.exit_code == 2);
-  CHECK(read_text(model) == before);
-  // That of an epoch which is no more does not stay.
-  const std::string older = run + "/checkpoints/epoch-0001.safetensors";
-  REQUIRE(data.heft("train --epochs 2 --resume " + older).exit_code == 0);
-  CHECK(read_text(model) == before);
-  const Result longer = data.heft("train --epochs 3 --resume " + run);
-  REQUIRE(longer.exit_code == 0);
-  CHECK(contains(longer.err, "until the run ends again, its model.safetensors is the one that there is"));
-  CHECK(read_text(model) != before);
-}
-
 TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or goes on with unasked", "[cli][resume]") {
   const Blobs data;
   const std::string one = data.run("one"), other = data.run("other"), short_run = "--epochs 1 --out ";

@@ -190,14 +190,15 @@ TEST_CASE("heft study: a folder with the results of another study is left alone"
   const std::string table = read_text(data.folder.file("out/table.md"));
   const Result other = data.study("name = 'second'\n" + replaced(text, "[0]", "[1]"));
   CHECK(other.exit_code == 2);
-  CHECK(contains(other.err, "expected a folder for the study second alone (--out); " + data.folder.file("out/study.toml") +
+  CHECK(contains(other.err, "expected a folder for the study second alone (--out); " + data.folder.file("out/study.json") +
                                 " is of another, first"));
   CHECK(read_text(data.folder.file("out/study.toml")) == "name = 'first'\n" + text);
   CHECK(read_text(data.folder.file("out/table.md")) == table);
   CHECK(data.study("name = 'first'\n" + replaced(text, "[0]", "[0, 1]")).exit_code == 0);
   CHECK(data.study(text).exit_code == 2);  // named by its file, a
-  data.folder.write("out/study.toml", text);
-  CHECK(data.study(text).exit_code == 0);
+  std::filesystem::remove_all(data.folder.file("out"));
+  REQUIRE(data.study(text).exit_code == 0);
+  CHECK(contains(data.study("name = 'first'\n" + text).err, "is of another, a"));
 }
 
 TEST_CASE("heft study: a diverged run is a row, bad data is not", "[cli][study]") {

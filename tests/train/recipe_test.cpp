@@ -117,8 +117,8 @@ TEST_CASE("load_datasets: a normalisation that is estimated, given, or none", "[
   const auto refusal = [&](const std::string& text) { return message_of<ValueError>([&] { normalization(text); }); };
   CHECK(contains(refusal("imagenet"),
                  "a mean and a standard deviation for each channel of the images, 1; got 3, normalize imagenet"));
-  for (const std::string text :
-       {"", "estimate", "0.5", "0.5:", ":0.5", "0.5:0", "0.5:-1", "nan:1", "0.5:inf", "0.5:1,", "0.5,0.5:1"})
+  for (const std::string text : {"", "estimate", "0.5", "0.5:", ":0.5", "0.5:0", "0.5:-1", "123.7:58.4", "0.5:1.5", "-0.5:0.5",
+                                 "nan:1", "0.5:inf", "0.5:1,", "0.5,0.5:1"})
     CHECK(contains(refusal(text), "expected normalize to be estimated, none, imagenet, or "));
   // Before any data are read.
   CHECK(contains(message_of<ValueError>([] { train::load_datasets({.data = "idx", .dir = "nowhere", .normalize = "x"}); }),
