@@ -39,15 +39,26 @@ std::string default_out(const std::string& path, const std::string& to) {
   return out.replace_filename("weights.safetensors").string();
 }
 
+// As heft train calls them.
+bool is_of_a_run(const fs::path& path) {
+  std::error_code none;
+  if (!fs::is_regular_file(path, none)) return false;
+  const fs::path whole = fs::canonical(path), folder = whole.parent_path(), name = whole.filename();
+  return folder.filename() == "checkpoints" || name == "state.safetensors" || name == "best.safetensors" ||
+         (name == "model.safetensors" && fs::exists(folder / "metrics.jsonl"));
+}
+
 int run(const Flags& flags) {
   constexpr const char* kOp = "export";
   check(flags.to == "onnx" || !(flags.fold || flags.raw_input || flags.probabilities), kOp,
         "expected --fold-batch-norm, --raw-input and --probabilities with --to onnx only; got them with {}", flags.to);
   const std::string path = model_path(flags.model);
   const train::ModelFile file = train::load_model_file(path);
-  const std::string out = flags.out.empty() ? default_out(path, flags.to) : flags.out;
+  const std::string named = flags.out.empty() ? default_out(path, flags.to) : flags.out;
   std::error_code ignored;
-  check(!fs::equivalent(path, out, ignored), kOp, "expected another file than the model's own for the result; got {}", out);
+  check(!fs::equivalent(path, named, ignored), kOp, "expected another file than the model's own for the result; got {}", named);
+  check(!is_of_a_run(named), kOp, "expected a result that does not replace a file of a run (--out); got {}", named);
+  const std::string out = flags.to == "npy" ? named : output_file(kOp, named, "." + flags.to);
   if (flags.to == "onnx") {
     train::export_onnx(out, *file.net, file.info,
                        {.fold_batch_norm = flags.fold, .normalize = !flags.raw_input, .probabilities = flags.probabilities});

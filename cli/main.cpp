@@ -66,6 +66,9 @@ int main(int argc, char** argv) {
                "heft");
   app.set_version_flag("--version", "heft " HEFT_VERSION);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return fmt::format("heft: {}; --help lists the flags and what they take\n", error.what());
+  });
   app.footer(
       "Exit codes: 0 success, 2 wrong flag or value, 3 bad data or a damaged checkpoint, 4 the run diverged, 130 Ctrl-C, 143 "
       "TERM, 1 anything else, as a file that cannot be written.\n"

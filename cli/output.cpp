@@ -1,6 +1,9 @@
 #include "cli/output.h"
 
+#include <filesystem>
 #include <iostream>
+
+#include "core/check.h"
 
 namespace heft::cli {
 namespace {
@@ -29,6 +32,17 @@ void add_quiet_flags(CLI::App& app) {
 }
 
 CLI::Option* add_json_flag(CLI::App& command, bool& json, const char* help) { return command.add_flag("--json", json, help); }
+
+std::string output_file(const std::string& op, const std::string& path, const std::string& extension) {
+  std::error_code none;
+  if (!std::filesystem::exists(path, none)) return path;
+  check(std::filesystem::is_regular_file(path, none), op,
+        "expected a file for the result, or a name that is free (--out); {} is there and is no file", path);
+  const std::filesystem::path whole = std::filesystem::canonical(path);
+  check(whole.extension() == extension, op, "expected a result that replaces nothing but a {} file (--out); {} is there",
+        extension, whole.string());
+  return whole.string();
+}
 
 std::ostream& results() { return unless_quiet(std::cout); }
 std::ostream& notes() { return unless_quiet(std::cerr); }

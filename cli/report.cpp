@@ -68,6 +68,7 @@ std::string counted(std::size_t n, const std::string& one, const std::string& se
 int run(const Flags& flags) {
   check<ValueError>(std::filesystem::path(flags.out).extension() == ".html", "report",
                     "expected --out to end in .html, so that it cannot be a file of a run; got {}", flags.out);
+  const std::string out = output_file("report", flags.out, ".html");
   Json data = {{"version", HEFT_VERSION}, {"runs", Json::array()}, {"studies", Json::array()}};
   for (const std::string& folder : flags.folders) {
     if (is_study(folder)) data["studies"].push_back(study_data(folder));
@@ -75,7 +76,7 @@ int run(const Flags& flags) {
   }
   number_families(data["runs"]);
   const std::string html = page(data);
-  train::write_atomically(flags.out, html);
+  train::write_atomically(out, html);
   const std::size_t runs = data["runs"].size(), studies = data["studies"].size();
   std::string what = runs > 0 ? counted(runs, "run", "runs") : "";
   if (studies > 0) what += (runs > 0 ? ", " : "") + counted(studies, "study", "studies");

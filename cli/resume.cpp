@@ -83,9 +83,10 @@ ResumedRun find_run(const std::string& path) {
   check<DataError>(fs::exists(run.folder), kOp, "expected the folder of a run; there is no {}", path);
   if (!fs::exists(run.state) && train::last_kept(run.folder).empty())
     fail<DataError>(kOp, "expected a run that has saved its state in {}; {}", run.folder,
-                    holds_a_run(run.folder) ? "it ended before its first checkpoint: start it again without --resume, "
-                                              "with a lower --lr or a warm-up if it had diverged"
-                                            : "there is no run");
+                    holds_a_run(run.folder)
+                        ? "it ended before its first checkpoint: start it again with --overwrite instead of "
+                          "--resume, and with a lower --lr or a warm-up if it had diverged"
+                        : "there is no run");
   try {
     run.metadata = train::read_run_metadata(run.state);
   } catch (const DataError& error) {

@@ -153,9 +153,10 @@ int run(Flags& flags, CLI::App& command) {
     make_absolute(flags.recipe);
     check_out_of_data("train", flags.out, flags.recipe.data);
     // runs/latest is the latest by its name.
+    const bool has_state = std::filesystem::exists(train::newest_state(flags.out)) || !train::last_kept(flags.out).empty();
     check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
-          "expected a folder without a run (--out); {0} holds one: --resume {0} goes on with it, --overwrite replaces it",
-          flags.out);
+          "expected a folder without a run (--out); {} holds one{}: {}--overwrite replaces it", flags.out,
+          has_state ? "" : " that has saved no state", has_state ? "--resume " + flags.out + " goes on with it, " : "");
   }
   train::Setup setup = train::prepare(flags.recipe);
   say_what_has_no_effect(setup.recipe);

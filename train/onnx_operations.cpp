@@ -136,13 +136,15 @@ std::string layer_norm(Writer& w) {
                 onnx_attribute("axis", std::int64_t{-1}) + onnx_attribute("epsilon", static_cast<float>(w.number("eps"))));
 }
 
-// x / max(||x||, 1e-6)^power, rows along the last axis.
+// x / max(||x||, 1e-6)^power, rows along the last axis. In what OpenCV 4.6 reads and takes any batch for: neither ReduceL2, nor
+// Max with a constant, nor a quotient of unlike shapes, but sums as products with ones.
 std::string l2_normalize(Writer& w) {
-  const std::string length = w.node(
-      "ReduceL2", {w.name(0)}, onnx_attribute("axes", Extents{w.rank() - 1}) + onnx_attribute("keepdims", std::int64_t{1}));
-  const std::string floored = w.node("Max", {length, w.scalar(1e-6)});
-  const double power = w.number("power");
-  return w.node("Div", {w.name(0), power == 1 ? floored : w.node("Pow", {floored, w.scalar(power)})});
+  const std::int64_t length = w.value(0).shape.back();
+  const std::string squares = w.node("Mul", {w.name(0), w.name(0)}), least = w.scalar(1e-6);
+  const std::string sum = w.node("MatMul", {squares, w.constant("constant", Tensor::ones({length, 1}))});
+  std::string divisor = w.node("Add", {w.node("Relu", {w.node("Sub", {w.node("Sqrt", {sum}), least})}), least});
+  if (const double power = w.number("power"); power != 1) divisor = w.node("Pow", {divisor, w.scalar(power)});
+  return w.node("Div", {w.name(0), w.node("MatMul", {divisor, w.constant("constant", Tensor::ones({1, length}))})});
 }
 
 std::string linear(Writer& w) {

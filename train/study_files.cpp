@@ -123,8 +123,10 @@ std::string caption(const Study& study, const StudyStore& store) {
                              : "The epoch is the last.\n";
   if (study.seeds.size() < 3) text += "Fewer than 3 seeds: the deviation says little.\n";
   text +=
-      "Diverged: runs whose loss was no longer finite, left out of the numbers. Collapsed: runs whose predictions in that "
-      "epoch were all of one class, counted in the numbers.\n";
+      "Diverged: runs whose loss was no longer finite, left out of the numbers. Collapsed: runs that in that "
+      "epoch called everything one class, in training or, where training had not come further either, afterwards; counted in "
+      "the "
+      "numbers.\n";
   if (const std::size_t n = environments(study, store); n > 1)
     text += fmt::format("The runs come from {} environments (machine, version, threads): compare times with care.\n", n);
   return text;

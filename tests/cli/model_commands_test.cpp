@@ -1,7 +1,9 @@
 // heft eval, inspect, export and predict: what they print and write, and how they refuse.
 #ifdef HEFT_CLI_PATH
 
+#include <sys/stat.h>
 #include <cmath>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -167,6 +169,30 @@ TEST_CASE("heft export: onnx, npy and safetensors", "[cli]") {
         2);
   CHECK(test::read_text(trained.run + "/model.safetensors") == before);
   CHECK(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("none/x.onnx")).exit_code == 1);
+
+  // What is there and was not exported stays.
+  namespace fs = std::filesystem;
+  REQUIRE(::mkfifo(trained.folder.file("fifo").c_str(), 0600) == 0);
+  trained.folder.write("photo.jpg", "a photo");
+  for (const std::string name :
+       {"fifo", "photo.jpg", "run/state.safetensors", "run/best.safetensors", "run/checkpoints/epoch-0003.safetensors"}) {
+    const std::string to = name.ends_with("safetensors") ? "safetensors" : "onnx";
+    const auto kind = fs::status(trained.folder.file(name)).type();
+    REQUIRE(kind != fs::file_type::not_found);
+    const std::string held = kind == fs::file_type::regular ? test::read_text(trained.folder.file(name)) : "";
+    const Result refused = trained.command("export '" + trained.run + "' --to " + to + " -o " + trained.quoted(name));
+    INFO(name << refused.err);
+    CHECK(refused.exit_code == 2);
+    CHECK(contains(refused.err, trained.folder.file(name)));
+    CHECK(fs::status(trained.folder.file(name)).type() == kind);
+    if (kind == fs::file_type::regular) CHECK(test::read_text(trained.folder.file(name)) == held);
+  }
+  CHECK(trained.command("report '" + trained.run + "' -o " + trained.quoted("fifo")).exit_code == 2);
+  // A link is followed, an older result replaced.
+  fs::create_symlink(trained.folder.file("raw.onnx"), trained.folder.file("link.onnx"));
+  REQUIRE(trained.command("export '" + trained.run + "' --to onnx -o " + trained.quoted("link.onnx")).exit_code == 0);
+  CHECK(fs::is_symlink(trained.folder.file("link.onnx")));
+  CHECK(test::read_onnx(test::read_text(trained.folder.file("raw.onnx"))).output == "logits");
 }
 
 TEST_CASE("heft predict: classes of image files, as the network saw its training images", "[cli]") {

@@ -265,7 +265,7 @@ TEST_CASE("heft train: a folder holds one run, which no other replaces, joins or
   fs::remove_all(one + "/checkpoints"), fs::remove(one + "/state.safetensors");
   again = data.heft("train --resume " + one);
   CHECK(again.exit_code == 3);
-  CHECK(contains(again.err, "ended before its first checkpoint: start it again without --resume"));
+  CHECK(contains(again.err, "ended before its first checkpoint: start it again with --overwrite instead"));
   CHECK(contains(data.heft("train --resume " + data.run("nope")).err, "there is no " + data.run("nope")));
   const std::string in_file = one + "/config.json/below";
   again = data.heft("train " + data.flags() + short_run + in_file);
