@@ -383,7 +383,8 @@ TEST_CASE("onnx: another runtime computes the models to 1e-5", "[train][onnx][py
     const Tensor logits = (*net)(normalized).value();
     check_elsewhere(folder, *net, info, {.normalize = false}, normalized, logits);
     check_elsewhere(folder, *net, info, {.fold_batch_norm = true}, images, logits);
-    check_elsewhere(folder, *net, info, {.fold_batch_norm = true, .probabilities = true}, images, softmax(logits * info.logit_scale, 1));
+    check_elsewhere(folder, *net, info, {.fold_batch_norm = true, .probabilities = true}, images,
+                    softmax(logits * info.logit_scale, 1));
   }
 }
 
