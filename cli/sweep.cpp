@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands.h"
@@ -14,6 +14,7 @@
 #include "cli/study_file.h"
 #include "cli/study_run.h"
 #include "core/check.h"
+#include "train/read_number.h"
 
 namespace heft::cli {
 namespace {
@@ -57,14 +58,13 @@ train::RecipeFields base_of(const train::Recipe& recipe) {
 
 // Numbers with commas between them. CLI11 would leave out empty ones, and take an empty text for 0.
 std::vector<double> read_list(const std::string& flag, const std::vector<std::string>& texts) {
+  const auto read = [](std::string_view text, double& value) {
+    return !text.empty() && CLI::detail::lexical_cast(std::string(text), value);
+  };
   std::vector<double> values;
   for (const std::string& text : texts)
-    for (std::size_t begin = 0, end = 0; end < text.size() || begin == 0; begin = end + 1) {
-      end = std::min(text.find(',', begin), text.size());
-      const std::string one = text.substr(begin, end - begin);
-      check(!one.empty() && CLI::detail::lexical_cast(one, values.emplace_back()), "sweep",
-            "expected numbers with commas between them for {}; got '{}'", flag, text);
-    }
+    check(train::read_numbers(text, values, read), "sweep", "expected numbers with commas between them for {}; got '{}'", flag,
+          text);
   return values;
 }
 

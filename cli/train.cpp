@@ -101,9 +101,20 @@ void say_what_has_no_effect(const train::Recipe& recipe) {
                     recipe.lr.value()));
 }
 
+// What --resume is given to go on with the run in `folder`; empty: nothing is saved.
+std::string saved_in(const std::string& folder) {
+  return std::filesystem::exists(train::newest_state(folder)) ? folder : train::last_kept(folder);
+}
+
+void check_holds_no_run(const std::string& folder) {
+  if (!holds_a_run(folder)) return;
+  const bool has_state = !saved_in(folder).empty();
+  fail("train", "expected a folder without a run (--out); {} holds one{}: {}--overwrite replaces it", folder,
+       has_state ? "" : " that has saved no state", has_state ? "--resume " + folder + " goes on with it, " : "");
+}
+
 void say_what_is_kept(const std::string& folder) {
-  const bool is_newest = std::filesystem::exists(train::newest_state(folder));
-  const std::string from = is_newest ? folder : train::last_kept(folder);
+  const std::string from = saved_in(folder);
   if (from.empty())
     notes() << fmt::format("heft: {} has no checkpoint yet; when there is room, start again with --overwrite\n", folder);
   else
@@ -153,10 +164,7 @@ int run(Flags& flags, CLI::App& command) {
     make_absolute(flags.recipe);
     check_out_of_data("train", flags.out, flags.recipe.data);
     // runs/latest is the latest by its name.
-    const bool has_state = std::filesystem::exists(train::newest_state(flags.out)) || !train::last_kept(flags.out).empty();
-    check(flags.find_lr || flags.overwrite || !named || !holds_a_run(flags.out), "train",
-          "expected a folder without a run (--out); {} holds one{}: {}--overwrite replaces it", flags.out,
-          has_state ? "" : " that has saved no state", has_state ? "--resume " + flags.out + " goes on with it, " : "");
+    if (named && !flags.find_lr && !flags.overwrite) check_holds_no_run(flags.out);
   }
   train::Setup setup = train::prepare(flags.recipe);
   say_what_has_no_effect(setup.recipe);

@@ -54,20 +54,10 @@ std::int64_t classes_of_idx(const DataRecipe& recipe) {
   return classes;
 }
 
-// Numbers with commas between them; whether `text` is that.
-template <class T>
-bool read_numbers(std::string_view text, std::vector<T>& numbers) {
-  while (true) {
-    const std::size_t comma = text.find(',');
-    if (!read_number(text.substr(0, comma), numbers.emplace_back())) return false;
-    if (comma == std::string_view::npos) return true;
-    text.remove_prefix(comma + 1);
-  }
-}
-
 std::vector<std::int64_t> read_labels(const std::string& text) {
   std::vector<std::int64_t> labels;
-  check(read_numbers(text, labels), kOp, "expected a class order of label, reversed, or numbers as in 3,1,0,2; got '{}'", text);
+  check(read_numbers(text, labels, read_number<std::int64_t>), kOp,
+        "expected a class order of label, reversed, or numbers as in 3,1,0,2; got '{}'", text);
   return labels;
 }
 
@@ -79,8 +69,9 @@ std::optional<data::Normalization> read_normalization(const std::string& text) {
   if (text == "imagenet") return data::Normalization{.mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225}};
   const std::size_t colon = text.find(':');
   check(
-      colon != std::string::npos && read_numbers(std::string_view(text).substr(0, colon), given.mean) &&
-          read_numbers(std::string_view(text).substr(colon + 1), given.std) && given.mean.size() == given.std.size() &&
+      colon != std::string::npos && read_numbers(std::string_view(text).substr(0, colon), given.mean, read_number<double>) &&
+          read_numbers(std::string_view(text).substr(colon + 1), given.std, read_number<double>) &&
+          given.mean.size() == given.std.size() &&
           std::all_of(given.mean.begin(), given.mean.end(), [](double mean) { return mean >= 0 && mean <= 1; }) &&
           std::all_of(given.std.begin(), given.std.end(), [](double std) { return std > 0 && std <= 1; }),
       kOp,

@@ -125,8 +125,7 @@ std::string caption(const Study& study, const StudyStore& store) {
   text +=
       "Diverged: runs whose loss was no longer finite, left out of the numbers. Collapsed: runs that in that "
       "epoch called everything one class, in training or, where training had not come further either, afterwards; counted in "
-      "the "
-      "numbers.\n";
+      "the numbers.\n";
   if (const std::size_t n = environments(study, store); n > 1)
     text += fmt::format("The runs come from {} environments (machine, version, threads): compare times with care.\n", n);
   return text;

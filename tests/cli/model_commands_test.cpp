@@ -2,8 +2,8 @@
 #ifdef HEFT_CLI_PATH
 
 #include <sys/stat.h>
-#include <cmath>
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
