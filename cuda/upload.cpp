@@ -65,9 +65,10 @@ class Uploads {
   static constexpr std::size_t kMostTargets = 16;  // kept; more are made where more batches are held at once
 
   Pinned& pinned_for(std::size_t bytes) {
-    for (const auto& one : pinned_)
+    for (const auto& one : pinned_) {
       if (one->bytes >= bytes && cudaEventQuery(one->copied.event) == cudaSuccess) return *one;
-    cudaGetLastError();  // "not ready" is no error
+      cudaGetLastError();  // "not ready" is no error, but the next kernel's launch would be taken to have failed with it
+    }
     if (pinned_.size() < 4) return *pinned_.emplace_back(std::make_unique<Pinned>(bytes));
     Pinned& oldest = *pinned_[next_++ % pinned_.size()];
     HEFT_CUDA(cudaEventSynchronize(oldest.copied.event));
