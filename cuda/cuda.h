@@ -11,6 +11,8 @@ namespace heft::cuda {
 bool is_available();
 // GPUs that the CUDA runtime sees; 0 in a build without CUDA. heft computes on the first of them: CUDA_VISIBLE_DEVICES chooses.
 int device_count();
+// Of the GPU that heft computes on; 0 in a build without CUDA. DeviceError where no GPU can be used.
+int multiprocessors();
 // One sentence, e.g. "built without CUDA; configure with -DHEFT_CUDA=ON". Empty where is_available().
 std::string why_unavailable();
 

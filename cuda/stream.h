@@ -15,7 +15,6 @@ cudaStream_t stream();
 cublasHandle_t cublas();
 // What cuBLAS shall compute f32 products in.
 cublasComputeType_t compute_type(Precision precision);
-int multiprocessors();
 // HEFT_CUDA_SYNC=1 in the environment: every kernel is waited for, and no step is captured.
 bool waits_for_kernels();
 // Whether a graph is being captured: nothing may wait for the device then.

@@ -9,6 +9,7 @@ namespace heft {
 namespace cuda {
 bool is_available() { return false; }
 int device_count() { return 0; }
+int multiprocessors() { return 0; }
 std::string why_unavailable() { return "built without CUDA; configure with -DHEFT_CUDA=ON"; }
 void synchronize() {}
 }  // namespace cuda

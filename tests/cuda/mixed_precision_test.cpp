@@ -121,7 +121,7 @@ TEST_CASE("images kept in bf16 pass through everything, and are f32 to whoever l
   check_close(again.contiguous().to(Device::cpu()), conv2d(Variable(x), w).value().contiguous(), 1e-4);
 }
 
-TEST_CASE("a network trains in mixed precision as it does in f32, recorded or not", "[cuda]") {
+TEST_CASE("a network trains in mixed precision as it does in f32, recorded or not", "[cuda][real-gpu]") {
   if (!cuda::is_available()) HEFT_SKIP("bf16: " + cuda::why_unavailable());
   const auto train = [](cuda::Precision how, bool recorded) {
     const ProductsIn precision(how);

@@ -1,0 +1,111 @@
+#include "tests/ptx/memory.h"
+
+#include <algorithm>
+
+#include "tests/ptx/operations.h"
+#include "tests/ptx/options.h"
+
+namespace ptx {
+namespace {
+
+std::map<u64, u64>& allocations() {
+  static auto* all = new std::map<u64, u64>;
+  return *all;
+}
+
+constexpr u8 kSeveralLanes = 254;
+
+[[noreturn]] void race(const Warp& warp, const char* kind, u32 lane, u32 at, u32 other_warp, u32 other_lane) {
+  fail("race in shared memory, {}: lane {} after warp {} lane {} at {}", kind, lane, other_warp, other_lane,
+       describe(*warp.kernel, at));
+}
+
+}  // namespace
+
+Bounds last_bounds;
+
+void add_memory(const void* begin, std::size_t bytes) {
+  const auto at = reinterpret_cast<u64>(begin);
+  allocations()[at] = at + bytes;
+}
+
+void remove_memory(const void* begin) {
+  allocations().erase(reinterpret_cast<u64>(begin));
+  last_bounds = {};
+}
+
+void check_memory(u64 address, u64 bytes) {
+  if (address >= last_bounds.begin && address + bytes <= last_bounds.end) return;
+  const auto after = allocations().upper_bound(address);
+  if (after != allocations().begin()) {
+    const auto [begin, end] = *std::prev(after);
+    if (address + bytes <= end) {
+      last_bounds = {begin, end};
+      return;
+    }
+  }
+  fail("access of {} bytes at {:#x}, outside of every allocation", bytes, address);
+}
+
+u8* locate_shared(Warp& warp, u32 lane, u32 address, u32 bytes, bool write) {
+  Block& block = *warp.block;
+  if (address < kSharedBase || address + bytes > block.shared.size())
+    fail("lane {}: access of {} bytes at {} of {} bytes of shared memory", lane, bytes, static_cast<i64>(address) - kSharedBase,
+         block.shared.size() - kSharedBase);
+  if (options().races) note_touch(warp, warp.clock, lane, address, bytes, write ? Note::write : Note::read);
+  return block.shared.data() + address;
+}
+
+u8* locate(Warp& warp, const Instruction& instruction, u32 lane, u64 address, u32 bytes, bool write) {
+  Space space = instruction.space;
+  if (space == Space::generic) {
+    space = address >= kLocalWindow ? Space::local : address >= kSharedWindow ? Space::shared : Space::global;
+    address &= kSharedWindow - 1;
+  }
+  if (address % bytes != 0) fail("lane {}: access of {} bytes at {:#x}, which is not aligned to them", lane, bytes, address);
+  if (space == Space::shared) return locate_shared(warp, lane, static_cast<u32>(address), bytes, write);
+  if (space == Space::local) {
+    if (address + bytes > warp.kernel->local_bytes) fail("lane {}: access outside of its local memory", lane);
+    return warp.local.data() + u64{lane} * warp.kernel->local_bytes + address;
+  }
+  check_memory(address, bytes);
+  return reinterpret_cast<u8*>(address);
+}
+
+void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note) {
+  Block& block = *warp.block;
+  if (block.touched.size() * kPieceBytes < block.shared.size()) block.touched.resize(block.shared.size() / kPieceBytes + 1);
+  const u32 self = warp.number, now = clock[self];
+  const bool one_lane = lane < kLanes;
+  for (u32 piece = address / kPieceBytes; piece * kPieceBytes < address + bytes; ++piece) {
+    Touch& t = block.touched[piece];
+    if (t.block != block.number) t.block = block.number, t.write_time = 0, t.readers = 0;
+    if (t.write_time != 0 &&
+        (t.write_warp != self ? clock[t.write_warp] < t.write_time
+                              : one_lane && t.write_lane < kLanes && t.write_lane != lane && t.write_time == now))
+      race(warp, note == Note::read ? "read after write" : "write after write", lane, t.write_at, t.write_warp, t.write_lane);
+    Touch::Read& mine = t.reads[self];
+    if (note == Note::read) {
+      const bool others = (t.readers >> self & 1) && mine.time == now && mine.lane != lane;
+      mine = {now, warp.at, others ? kSeveralLanes : static_cast<u8>(lane)};
+      t.readers |= 1u << self;
+      continue;
+    }
+    for_each_lane(t.readers, [&](u32 other) {
+      const Touch::Read& read = t.reads[other];
+      if (other != self ? clock[other] < read.time
+                        : one_lane && read.lane != kWholeWarp && read.lane != lane && read.time == now)
+        race(warp, "write after read", lane, read.at, other, read.lane);
+    });
+    if (note == Note::only_look) continue;
+    t.readers = 0;
+    t.write_time = now, t.write_at = warp.at, t.write_warp = static_cast<u8>(self), t.write_lane = static_cast<u8>(lane);
+  }
+}
+
+void merge(Clock& into, const Clock& from) {
+  if (into.size() < from.size()) into.resize(from.size());
+  for (std::size_t k = 0; k < from.size(); ++k) into[k] = std::max(into[k], from[k]);
+}
+
+}  // namespace ptx

@@ -1,0 +1,35 @@
+// Memory that kernels may touch, and races on what a block shares.
+#pragma once
+
+#include <cstddef>
+
+#include "tests/ptx/machine.h"
+
+namespace ptx {
+
+// Global memory: device memory, pinned memory, a module's variables, a kernel's parameters.
+void add_memory(const void* begin, std::size_t bytes);
+void remove_memory(const void* begin);
+// The allocation that the last check was in; every access but the first to it is compared with this alone.
+struct Bounds {
+  u64 begin = 1, end = 0;
+};
+extern Bounds last_bounds;
+// Fails outside of all of it.
+void check_memory(u64 address, u64 bytes);
+
+// A collective access has no lane: several lanes of a warp then do not race with each other.
+constexpr u32 kWholeWarp = 255;
+
+// Where an access of a lane goes, for the instruction's space; fails where it is outside, or not aligned to its size.
+u8* locate(Warp& warp, const Instruction& instruction, u32 lane, u64 address, u32 bytes, bool write);
+u8* locate_shared(Warp& warp, u32 lane, u32 address, u32 bytes, bool write);
+
+// Races: two touches of a piece of shared memory, one of them a write, of which neither is known to come first. A warp's clock
+// counts its barriers, and what it waits for tells it the clocks of those that were there before; lanes of a warp are ordered
+// by its own barriers alone.
+enum class Note : u8 { read, write, only_look };  // only_look: a write to come, as an asynchronous copy is when it is asked for
+void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note);
+void merge(Clock& into, const Clock& from);
+
+}  // namespace ptx
