@@ -52,7 +52,7 @@ Layer any_layer(std::uint64_t number) {
                                 .padding = {one_of({0, kernel_h / 2}), one_of({0, kernel_w / 2})},
                                 .dilation = {dilation, one_of({1, dilation})}};
   const std::int64_t rows = one_of({10, 12, 16, 19}), columns = one_of({9, 11, 16, 21});
-  return {one_of({1, 4, 12}) / 8.0, {in, rows, columns}, {out, in, kernel_h, kernel_w}, geometry};
+  return {one_of({1, 3}) / 8.0, {in, rows, columns}, {out, in, kernel_h, kernel_w}, geometry};
 }
 
 void compare(const Layer& layer, double tolerance, bool bias) {
@@ -93,5 +93,8 @@ TEST_CASE("a GPU's convolutions agree with the CPU where Hopper's kernels take t
 
 TEST_CASE("a GPU's convolutions of any kind agree with the CPU", "[cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("convolutions on a GPU: " + cuda::why_unavailable());
-  for (std::uint64_t number = 0; number < 40; ++number) compare_all(any_layer(number));
+  for (std::uint64_t number = 0; number < 30; ++number) compare_all(any_layer(number));
+  // Tiles so large that shared memory holds one alone.
+  compare_all({0.5, {16, 47, 47}, {16, 16, 11, 11}, {.stride = {4, 4}, .padding = {2, 2}}});
+  compare_all({0.5, {16, 40, 40}, {16, 16, 3, 3}, {.padding = {12, 12}, .dilation = {12, 12}}});
 }
