@@ -33,8 +33,8 @@ struct Known {
   int dynamic_shared = kSharedUnasked;
 };
 
-struct Known_kernels {
-  ~Known_kernels() {
+struct KnownKernels {
+  ~KnownKernels() {
     if (options().kernels.empty()) return;
     std::FILE* file = std::fopen(options().kernels.c_str(), "a");
     if (file == nullptr) return;
@@ -43,12 +43,12 @@ struct Known_kernels {
   }
   std::unordered_map<const void*, Known> all;  // by the function that stands for it on the host
 };
-Known_kernels& kernels() {
-  static Known_kernels one;
+KnownKernels& kernels() {
+  static KnownKernels one;
   return one;
 }
 
-cudaError_t last_error = cudaSuccess;
+thread_local cudaError_t last_error = cudaSuccess;
 cudaError_t error(cudaError_t status) { return last_error = status; }
 
 Stream& of(cudaStream_t stream) {
@@ -270,6 +270,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const std::lock_guard lock(runtime_mutex());
+  if (of(stream).capture) return error(cudaErrorStreamCaptureUnsupported);  // the interpreter's graphs are one stream's
   of(stream).queue.push_back({nullptr, &of(event), of(event).recorded});
   return cudaSuccess;
 }
