@@ -327,6 +327,7 @@ class Decoder {
     if (opcode.name() == "atom") {  // d, [a], b
       const Address at = address(arguments[1]);
       i.space = Space::global, i.value = at.offset;
+      kernel_.blocks_meet = true;
       return emit(i, {operand(arguments[0]), at.base, operand(arguments[2])});
     }
     if (opcode.name() == "mbarrier") {  // [a], count; _, [a], bytes; done, [a], parity

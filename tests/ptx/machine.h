@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace ptx {
@@ -81,9 +82,10 @@ struct Kernel {
   const Module* module = nullptr;
   std::vector<Instruction> code;
   int registers = kSpecials;
-  u32 local_bytes = 0;   // of a lane
-  u32 shared_bytes = 0;  // of a block, without what a launch adds
-  int most_threads = 0;  // of a block; 0: not said
+  u32 local_bytes = 0;       // of a lane
+  u32 shared_bytes = 0;      // of a block, without what a launch adds
+  int most_threads = 0;      // of a block; 0: not said
+  bool blocks_meet = false;  // it has atomic operations, by which blocks tell each other what they have written
   std::vector<u64> constants;
   std::vector<u64> constant_rows;  // 32 times each
   std::vector<Parameter> parameters;
@@ -190,6 +192,17 @@ struct Touch {
   Read reads[kLanes];
 };
 
+// Who wrote a piece of global memory last, of a launch whose blocks meet.
+struct GlobalWrite {
+  u32 block, warp, time, at;
+};
+
+// What the blocks of a launch have written so far, and what each knew when it last told the others.
+struct Meeting {
+  std::unordered_map<u64, GlobalWrite> writes;  // by address / kPieceBytes
+  std::unordered_map<u32, Clock> told;          // by the block's number
+};
+
 struct Block {
   Kernel* kernel = nullptr;
   std::vector<Warp> warps;
@@ -198,6 +211,7 @@ struct Block {
   std::vector<BoxCopy> boxes;  // under way
   u32 number = 0;              // of all blocks that ever ran
   std::vector<Touch> touched;  // of each piece of shared memory
+  Meeting* meeting = nullptr;  // null: the kernel's blocks do not meet
 };
 
 // Runs a grid, block by block in a random order, the warps of a block in turns of random length.

@@ -69,7 +69,31 @@ u8* locate(Warp& warp, const Instruction& instruction, u32 lane, u64 address, u3
     return warp.local.data() + u64{lane} * warp.kernel->local_bytes + address;
   }
   check_memory(address, bytes);
+  if (warp.block->meeting) note_global_touch(warp, lane, address, bytes, write);
   return reinterpret_cast<u8*>(address);
+}
+
+void note_global_touch(Warp& warp, u32 lane, u64 address, u32 bytes, bool write) {
+  Meeting& meeting = *warp.block->meeting;
+  const u32 block = warp.block->number;
+  for (u64 piece = address / kPieceBytes; piece * kPieceBytes < address + bytes; ++piece) {
+    if (const auto found = meeting.writes.find(piece); found != meeting.writes.end()) {
+      const GlobalWrite& last = found->second;
+      const auto told = meeting.told.find(last.block);
+      const bool known = last.block == block ? last.warp == warp.number || warp.clock[last.warp] >= last.time
+                                             : told != meeting.told.end() && told->second[last.warp] >= last.time;
+      if (!known)
+        fail("race in global memory: lane {} touches what warp {} of {} block has written without telling, at {}", lane,
+             last.warp, last.block == block ? "its" : "another", describe(*warp.kernel, last.at));
+    }
+    if (write) meeting.writes[piece] = {block, warp.number, warp.clock[warp.number], warp.at};
+  }
+}
+
+void tell_other_blocks(Warp& warp) {
+  if (!warp.block->meeting) return;
+  merge(warp.block->meeting->told[warp.block->number], warp.clock);
+  ++warp.clock[warp.number];
 }
 
 void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note) {

@@ -31,5 +31,9 @@ u8* locate_shared(Warp& warp, u32 lane, u32 address, u32 bytes, bool write);
 enum class Note : u8 { read, write, only_look };  // only_look: a write to come, as an asynchronous copy is when it is asked for
 void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note);
 void merge(Clock& into, const Clock& from);
+// The same between the blocks of a launch: what another block has written may be touched once an atomic operation of that block
+// came after it. Each takes one of its own before it looks, which is not checked.
+void note_global_touch(Warp& warp, u32 lane, u64 address, u32 bytes, bool write);
+void tell_other_blocks(Warp& warp);
 
 }  // namespace ptx

@@ -15,7 +15,7 @@ struct Options {
   unsigned seed;        // HEFT_PTX_SEED [1]: of the order in which warps, blocks, copies and streams get their turns
   int multiprocessors;  // HEFT_PTX_MULTIPROCESSORS [8]: what the device says it has
   int capability;       // HEFT_PTX_CAPABILITY [90]: 80 keeps away from what Hopper alone has
-  bool races;           // HEFT_PTX_RACES [1]: 0 does not watch shared memory for races, and is faster
+  bool races;           // HEFT_PTX_RACES [1]: 0 does not watch for races, and is faster
   bool late;            // HEFT_PTX_ASYNC [late]: asynchronous copies and products happen when they are waited for, or early
   std::string kernels;  // HEFT_PTX_KERNELS: a file that gets the name of every kernel, after 1 where it was launched and 0
 };

@@ -208,6 +208,8 @@ void run_grid(Kernel& kernel, const std::array<u32, 3>& grid, const std::array<u
   const u32 threads = size[0] * size[1] * size[2];
   block.kernel = &kernel;
   block.warps.resize((threads + kLanes - 1) / kLanes);
+  Meeting meeting;
+  block.meeting = kernel.blocks_meet && options().races ? &meeting : nullptr;
   const u64 blocks = u64{grid[0]} * grid[1] * grid[2], first = chance()() % blocks;
   const bool backwards = chance()() % 2 == 1;
   for (u64 k = 0; k < blocks; ++k) {

@@ -28,7 +28,7 @@ void to_other_space(Warp& warp, const Instruction& i, u32 lanes) {
 struct Places {
   Places(Warp& warp, const Instruction& i, u32 lanes, const u64* base, u64 bytes) {
     const bool shared = i.space == Space::shared;
-    if (i.space == Space::local || (shared && options().races)) return;
+    if (i.space == Space::local || (shared && options().races) || warp.block->meeting) return;
     u64 first = ~u64{0}, last = 0, low_bits = 0;
     for_each_lane(lanes, [&](u32 l) {
       const u64 address = base[l] + static_cast<u64>(i.value);
@@ -99,8 +99,12 @@ void store(Warp& warp, const Instruction& i, u32 lanes) {
 void increment(Warp& warp, const Instruction& i, u32 lanes) {  // atom.inc: 0 again after the limit
   u64* d = warp.row(i.operands[0]);
   const u64 *base = warp.row(i.operands[1]), *limit = warp.row(i.operands[2]);
+  tell_other_blocks(warp);
   for_each_lane(lanes, [&](u32 l) {
-    u8* at = locate(warp, i, l, base[l] + static_cast<u64>(i.value), 4, true);
+    const u64 address = base[l] + static_cast<u64>(i.value);
+    if (address % 4 != 0) fail("lane {}: an atomic operation at {:#x}, which is not aligned", l, address);
+    check_memory(address, 4);
+    auto* at = reinterpret_cast<u8*>(address);
     u32 v;
     std::memcpy(&v, at, 4);
     d[l] = v;

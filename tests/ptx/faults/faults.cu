@@ -74,6 +74,21 @@ __global__ void copy_in(const float* from, float* to, bool wait) {
   to[threadIdx.x] = values[threadIdx.x];
 }
 
+// The last of two blocks reads what both have written; the thread that tells of it must know that all of its block have.
+__device__ unsigned blocks_done;
+template <bool kWaits>
+__global__ void meet(int* to, int* middle) {
+  const unsigned half = kThreads / 2, at = blockIdx.x * half + threadIdx.x;
+  middle[at] = static_cast<int>(kThreads - 1 - at);
+  __shared__ bool last;
+  __threadfence();
+  if (kWaits) __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(&blocks_done, 1) == 1;
+  __syncthreads();
+  if (last)
+    for (unsigned k = threadIdx.x; k < kThreads; k += half) to[k] = middle[k];
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -101,10 +116,14 @@ int main(int count, char** arguments) {
   else if (is("shared_out_of_bounds")) share_too_much<<<1, kThreads, (kThreads - 1) * sizeof(int), stream>>>(device);
   else if (is("copy_not_awaited") || is("copy_awaited"))
     copy_in<<<1, kThreads, 0, stream>>>(source, reinterpret_cast<float*>(device), is("copy_awaited"));
+  else if (is("race_between_blocks")) meet<false><<<2, kThreads / 2, 0, stream>>>(device, reinterpret_cast<int*>(source));
+  else if (is("blocks_that_tell")) meet<true><<<2, kThreads / 2, 0, stream>>>(device, reinterpret_cast<int*>(source));
   else return std::printf("no such fault: %s\n", name), 2;
-  if (cudaGetLastError() != cudaSuccess || cudaStreamSynchronize(stream) != cudaSuccess) return std::printf("not launched\n"), 1;
+  if (cudaGetLastError() != cudaSuccess || cudaStreamSynchronize(stream) != cudaSuccess)
+    return std::printf("not launched\n"), 1;
   cudaMemcpy(got.data(), device, kThreads * sizeof(int), cudaMemcpyDeviceToHost);
-  if (is("no_race") ? got == want : std::memcmp(got.data(), ones.data(), kThreads * sizeof(float)) == 0)
+  if (is("no_race") || is("blocks_that_tell") ? got == want
+                                              : std::memcmp(got.data(), ones.data(), kThreads * sizeof(float)) == 0)
     std::printf("as it should be\n");
   else std::printf("other values\n");
 }
