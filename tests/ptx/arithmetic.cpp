@@ -81,14 +81,14 @@ struct Xor {
 struct Minimum {
   template <class T>
   static T of(T a, T b) {
-    if constexpr (std::is_floating_point_v<T>) return std::fmin(a, b);
+    if constexpr (std::is_floating_point_v<T>) return a == b ? (std::signbit(a) ? a : b) : std::fmin(a, b);
     else return std::min(a, b);
   }
 };
 struct Maximum {
   template <class T>
   static T of(T a, T b) {
-    if constexpr (std::is_floating_point_v<T>) return std::fmax(a, b);
+    if constexpr (std::is_floating_point_v<T>) return a == b ? (std::signbit(a) ? b : a) : std::fmax(a, b);
     else return std::max(a, b);
   }
 };
@@ -145,6 +145,12 @@ struct Reciprocal {
     return T{1} / a;
   }
 };
+// .ftz: what is less than the least normal number is 0.
+template <class Op>
+struct Flushing {
+  static float flushed(float a) { return std::fpclassify(a) == FP_SUBNORMAL ? std::copysign(0.f, a) : a; }
+  static float of(float a) { return flushed(Op::of(flushed(a))); }
+};
 struct RoughReciprocal {  // of doubles, whose lower half is left 0
   static double of(double a) { return std::bit_cast<double>(std::bit_cast<u64>(1 / a) & 0xffffffff00000000u); }
 };
@@ -195,7 +201,7 @@ void multiply_add(Warp& warp, const Instruction& i, u32 lanes) {
 }
 
 // What is rounded otherwise than to the nearest: value is the mode; a sum of two or a product and a third.
-void rounded(Warp& warp, const Instruction& i, u32 lanes) {
+void add_rounded(Warp& warp, const Instruction& i, u32 lanes) {
   u64* d = warp.row(i.operands[0]);
   const bool three = i.operands.size() > 3;
   const u64 *a = warp.row(i.operands[1]), *b = warp.row(i.operands[2]), *c = three ? warp.row(i.operands[3]) : nullptr;
@@ -325,7 +331,7 @@ Execute find_sum(const Opcode& o, Instruction& i) {
   }
   if (o.has("rz")) {
     i.value = FE_TOWARDZERO;
-    return o.type() == "f32" && !subtract ? rounded : nullptr;
+    return o.type() == "f32" && !subtract ? add_rounded : nullptr;
   }
   return subtract ? for_both<Subtract>(o) : for_both<Add>(o);
 }
@@ -349,7 +355,6 @@ Execute find_multiplication(const Opcode& o, Instruction& i) {
 
 Execute find_arithmetic(const Opcode& o, Instruction& i) {
   const std::string& name = o.name();
-  if (o.has("ftz") && name != "ex2" && name != "rcp") return nullptr;  // what flushes to zero elsewhere is not known here
   if (o.type() == "pred") {
     if (name == "and") return of_predicates<And>;
     if (name == "or") return of_predicates<Or>;
@@ -360,7 +365,7 @@ Execute find_arithmetic(const Opcode& o, Instruction& i) {
   if (name == "mul" || name == "mad" || name == "madc") return find_multiplication(o, i);
   if (name == "fma") {
     i.value = FE_DOWNWARD;
-    if (o.has("rm")) return o.type() == "f32" ? rounded : nullptr;
+    if (o.has("rm")) return o.type() == "f32" ? add_rounded : nullptr;
     return o.has("rn") ? for_float(o.type(), []<class T>() -> Execute { return multiply_add<T>; }) : nullptr;
   }
   if (name == "div") return o.has("approx") || o.has("full") ? nullptr : for_both<Divide>(o);
@@ -371,20 +376,22 @@ Execute find_arithmetic(const Opcode& o, Instruction& i) {
   if (name == "not") return for_integer(o.type(), []<class T>() -> Execute { return unary<T, Not>; });
   if (name == "shl") return for_integer(o.type(), []<class T>() -> Execute { return binary<T, ShiftLeft, u32>; });
   if (name == "shr") return for_integer(o.type(), []<class T>() -> Execute { return binary<T, ShiftRight, u32>; });
-  if (name == "min" && o.parts.size() == 2) return for_both<Minimum>(o);
-  if (name == "max" && o.parts.size() == 2) return for_both<Maximum>(o);
+  if (name == "min") return for_both<Minimum>(o);
+  if (name == "max") return for_both<Maximum>(o);
   if (name == "neg") return for_one<Negate>(o);
   if (name == "abs") return for_one<Absolute>(o);
   if (name == "copysign") return for_float(o.type(), []<class T>() -> Execute { return binary<T, CopySign>; });
   if (name == "sqrt" && o.has("rn")) return for_float(o.type(), []<class T>() -> Execute { return unary<T, SquareRoot>; });
   if (name == "rcp") {
     if (o.has("approx") && o.type() == "f64") return unary<double, RoughReciprocal>;
+    if (o.has("ftz")) return unary<float, Flushing<Reciprocal>>;
     return for_float(o.type(), []<class T>() -> Execute { return unary<T, Reciprocal>; });
   }
-  if (name == "ex2" && o.type() == "f32") return unary<float, Exponential2>;
+  if (name == "ex2" && o.type() == "f32")
+    return o.has("ftz") ? unary<float, Flushing<Exponential2>> : unary<float, Exponential2>;
   if (name == "clz") return for_integer(o.type(), []<class T>() -> Execute { return unary<T, LeadingZeros>; });
   if (name == "bfi") return for_integer(o.type(), []<class T>() -> Execute { return insert_bits<std::make_unsigned_t<T>>; });
-  if (name == "prmt" && o.parts.size() == 2) return permute_bytes;
+  if (name == "prmt") return permute_bytes;
   if (name == "selp") return select;
   if (name == "setp" && o.parts.size() == 3) {
     const auto* found = std::find(std::begin(kComparisons), std::end(kComparisons), o[1]);

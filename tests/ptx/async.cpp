@@ -10,7 +10,9 @@ namespace ptx {
 namespace {
 
 void carry_out(Warp& warp, u32 lane, const LaneCopy& copy) {
-  u8* to = locate_shared(warp, lane, copy.to, copy.bytes, true);
+  if (copy.to < kSharedBase || copy.to + copy.bytes > warp.block->shared.size()) fail("cp.async to outside of shared memory");
+  if (options().races) note_touch(warp, lane, copy.to, copy.bytes, options().late ? Note::copy_arrives : Note::write);
+  u8* to = warp.block->shared.data() + copy.to;
   if (copy.valid > 0) {
     check_memory(copy.from, copy.valid);
     std::memcpy(to, reinterpret_cast<const void*>(copy.from), copy.valid);
@@ -28,7 +30,9 @@ void copy(Warp& warp, const Instruction& i, u32 lanes) {
       fail("lane {}: cp.async that is not aligned", l);
     if (one.valid > one.bytes) fail("lane {}: cp.async of {} bytes with {} valid ones", l, one.bytes, one.valid);
     if (!options().late) return carry_out(warp, l, one);
-    if (options().races) note_touch(warp, warp.clock, l, one.to, one.bytes, Note::only_look);
+    if (one.to < kSharedBase || one.to + one.bytes > warp.block->shared.size())
+      fail("lane {}: cp.async to outside of shared memory", l);
+    if (options().races) note_touch(warp, l, one.to, one.bytes, Note::copy_starts);
     warp.copies[l].open.push_back(one);
   });
 }
@@ -49,6 +53,7 @@ TransferBarrier& barrier_at(Block& block, u32 address) {
 void advance(TransferBarrier& barrier) {
   if (barrier.arrivals_left < 0) fail("an mbarrier got more than its {} arrivals", barrier.count);
   if (barrier.arrivals_left > 0 || barrier.bytes_left != 0) return;
+  merge(barrier.clock, barrier.arrived);
   barrier.phase = !barrier.phase;
   barrier.arrivals_left = barrier.count;
 }
@@ -60,13 +65,14 @@ void set_up(Warp& warp, const Instruction& i, u32 lanes) {
     if (at % 8 != 0 || at < kSharedBase || at + 8 > warp.block->shared.size()) fail("lane {}: an mbarrier at {}", l, at);
     TransferBarrier barrier;
     barrier.count = count, barrier.arrivals_left = count;
+    barrier.who = static_cast<u32>(warp.block->warps.size() + warp.block->barriers.size());
     warp.block->barriers[at] = barrier;
   });
 }
 void arrive(Warp& warp, const Instruction& i, u32 lanes) {  // with bytes to be expected, or none
   for_each_lane(lanes, [&](u32 l) {
     TransferBarrier& barrier = barrier_at(*warp.block, as<u32>(warp.row(i.operands[0])[l] + static_cast<u64>(i.value)));
-    merge(barrier.clock, warp.clock);
+    merge(barrier.arrived, warp.clock);
     if (i.operands.size() > 1) barrier.bytes_left += as<u32>(warp.row(i.operands[1])[l]);
     --barrier.arrivals_left;
     advance(barrier);
@@ -118,6 +124,8 @@ void deliver(Block& block, std::size_t which) {
   TensorMap map;
   std::memcpy(&map, reinterpret_cast<const void*>(box.map), sizeof map);
   if (map.rank != box.rank) fail("a bulk copy of {} dimensions from a map of {}", box.rank, map.rank);
+  TransferBarrier& barrier = barrier_at(block, box.barrier);
+  ++barrier.boxes;
   u32 offset = 0;
   for (u32 w = 0; w < map.box[3]; ++w)
     for (u32 z = 0; z < map.box[2]; ++z)
@@ -140,11 +148,12 @@ void deliver(Block& block, std::size_t which) {
           u32 to = box.to + offset;
           to ^= (to >> 7 & 7) << 4;  // the 128-byte swizzle
           if (to < kSharedBase || to + 4 > block.shared.size()) fail("a bulk copy to outside of shared memory");
-          if (options().races) note_touch(warp, box.clock, kWholeWarp, to, 4, Note::write);
+          if (options().races) note_box(warp, box.clock, barrier, to, 4);
           std::memcpy(block.shared.data() + to, &value, 4);
         }
-  TransferBarrier& barrier = barrier_at(block, box.barrier);
-  merge(barrier.clock, box.clock);
+  merge(barrier.arrived, box.clock);
+  if (barrier.arrived.size() <= barrier.who) barrier.arrived.resize(barrier.who + 1);
+  barrier.arrived[barrier.who] = barrier.boxes;
   barrier.bytes_left -= offset;
   advance(barrier);
   warp.at = now_at;

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "tests/ptx/memory.h"
 #include "tests/ptx/operations.h"
 #include "tests/ptx/options.h"
 #include "tests/ptx/streams.h"
@@ -36,6 +37,13 @@ T rounded(T value, cublasComputeType_t type) {
 // d (m, n) = a b, with k between them.
 template <class T>
 void multiply(i64 m, i64 n, i64 k, const Matrix<T>& a, const Matrix<T>& b, T* d, i64 step, cublasComputeType_t type) {
+  const auto check = [](const Matrix<T>& matrix, i64 rows, i64 columns) {
+    if (matrix.transposed) std::swap(rows, columns);
+    check_memory(reinterpret_cast<u64>(matrix.data), sizeof(T) * static_cast<u64>((columns - 1) * matrix.step + rows));
+  };
+  if (m == 0 || n == 0) return;
+  if (k > 0) check(a, m, k), check(b, k, n);
+  check({d, step, false}, m, n);
   std::vector<T> left(static_cast<std::size_t>(m * k));  // columns next to each other
   std::vector<double> sums(static_cast<std::size_t>(m));
   for (i64 p = 0; p < k; ++p)

@@ -19,13 +19,14 @@ double to_whole(double v, i64 how) {
   }
 }
 
-// value: the rounding; other: whether to keep within [0, 1]. Floats beyond a whole type become its nearest value, NaN 0, or
-// 2^63 in 64 bits.
+// value: the rounding; other: whether to keep within [0, 1]. Floats beyond a whole type become its nearest value; NaN
+// becomes 0 from 32 bits to 32, and otherwise the upper bit alone.
 template <class To, class From>
 To converted(From v, const Instruction& i) {
   if constexpr (std::is_floating_point_v<From> && !std::is_floating_point_v<To>) {
     const double whole = to_whole(v, i.value);
-    if (std::isnan(whole)) return sizeof(To) == 8 ? static_cast<To>(u64{1} << 63) : To{0};
+    if (std::isnan(whole))
+      return sizeof(To) == 8 || sizeof(From) == 8 ? static_cast<To>(u64{1} << (8 * sizeof(To) - 1)) : To{0};
     if (whole >= static_cast<double>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
     if (whole <= static_cast<double>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
     return static_cast<To>(whole);
@@ -64,13 +65,14 @@ void floats_to_bf16_pair(Warp& warp, const Instruction& i, u32 lanes) {  // the 
 }  // namespace
 
 Execute find_conversion(const Opcode& o, Instruction& i) {
-  if (o.name() != "cvt" || o.has("ftz") || o.has("rz") || o.has("rm") || o.has("rp")) return nullptr;
+  if (o.name() != "cvt") return nullptr;
   const std::string &to = o[o.parts.size() - 2], &from = o.type();
   if (to == "bf16x2") return from == "f32" ? floats_to_bf16_pair : nullptr;
   if (to == "bf16") return from == "f32" ? float_to_bf16 : nullptr;
   if (from == "bf16") return to == "f32" ? bf16_to_float : nullptr;
   i.value = o.has("rzi") ? kToZero : o.has("rni") ? kToEven : o.has("rmi") ? kDown : o.has("rpi") ? kUp : kNone;
   i.other = o.has("sat");
+  if (i.other != 0 && (to[0] != 'f' || from[0] != 'f')) return nullptr;
   return for_stored(
       to, [&]<class To>() -> Execute { return for_stored(from, []<class From>() -> Execute { return convert<To, From>; }); });
 }

@@ -70,6 +70,15 @@ class Decoder {
     kernel_.code.push_back(std::move(instruction));
   }
 
+  // A whole number and nothing else.
+  i64 whole(const std::string& text) {
+    char* end = nullptr;
+    const i64 value =
+        text[0] == '-' ? std::strtoll(text.c_str(), &end, 0) : static_cast<i64>(std::strtoull(text.c_str(), &end, 0));
+    if (text.empty() || *end != '\0') refuse("expected a whole number", text);
+    return value;
+  }
+
   int constant(u64 value) {
     const auto [found, made] = constant_row_.try_emplace(value, 0);
     if (made) kernel_.constants.push_back(value), found->second = -static_cast<int>(kernel_.constants.size());
@@ -89,16 +98,15 @@ class Decoder {
         {"%ctaid.y", kCtaid + 1}, {"%ctaid.z", kCtaid + 2}, {"%ntid.x", kNtid},         {"%ntid.y", kNtid + 1},
         {"%ntid.z", kNtid + 2},   {"%nctaid.x", kNctaid},   {"%nctaid.y", kNctaid + 1}, {"%nctaid.z", kNctaid + 2},
         {"%laneid", kLaneId}};
-    if (name == "_") return constant(0);
+    if (name == "_") return kernel_.registers++;  // what is written there is never read
     if (const Symbol* symbol = find(name))
       return symbol->kind == Symbol::kRegister ? symbol->number : constant(symbol->address);
     if (const auto found = special.find(name); found != special.end()) return found->second;
     if (std::isdigit(static_cast<unsigned char>(name[0])) || name[0] == '-') {
       const std::string text(name);
       if (text.starts_with("0f") || text.starts_with("0F") || text.starts_with("0d") || text.starts_with("0D"))
-        return constant(std::strtoull(text.c_str() + 2, nullptr, 16));
-      const u64 value =
-          text[0] == '-' ? static_cast<u64>(std::strtoll(text.c_str(), nullptr, 0)) : std::strtoull(text.c_str(), nullptr, 0);
+        return constant(static_cast<u64>(whole("0x" + text.substr(2))));
+      const auto value = static_cast<u64>(whole(text));
       return constant(predicate && value != 0 ? ~u64{0} : value);
     }
     if (const auto found = module_.globals.find(name); found != module_.globals.end()) return constant(found->second);
@@ -134,7 +142,7 @@ class Decoder {
     std::string_view inside = trim(text.substr(1, text.size() - 2));
     i64 offset = 0;
     if (const std::size_t plus = inside.find('+'); plus != std::string_view::npos) {
-      offset = std::strtoll(std::string(inside.substr(plus + 1)).c_str(), nullptr, 0);
+      offset = whole(std::string(trim(inside.substr(plus + 1))));
       inside = inside.substr(0, plus);
     }
     return {operand(inside), offset};
@@ -245,7 +253,11 @@ class Decoder {
       if (name == "ret" && depth_ > 0) i.flow = Flow::branch, returns_.push_back(kernel_.code.size());
       return emit(i, {});
     }
-    if (name == "call") return call(rest);
+    if (name == "call") {
+      if (i.guard >= 0) refuse("a call under a predicate, which the interpreter does not know", text);
+      return call(rest);
+    }
+    check_modifiers(opcode, text);
     const std::vector<std::string> arguments = split_list(rest);
     if (name == "bar") return barrier(i, opcode, arguments);
     for (const auto family : {find_arithmetic, find_conversion, find_transfer, find_product, find_async})
@@ -276,14 +288,59 @@ class Decoder {
     emit(i, operands);
   }
 
+  // What an instruction may say of itself besides the types: anything else could change what it does.
+  void check_modifiers(const Opcode& opcode, std::string_view text) {
+    static const std::map<std::string, std::string_view, std::less<>> known = {
+        {"add", "rn rz cc"},
+        {"sub", "rn cc"},
+        {"addc", "cc"},
+        {"subc", "cc"},
+        {"mul", "lo hi wide rn"},
+        {"mad", "lo hi wide cc"},
+        {"madc", "lo hi cc"},
+        {"fma", "rn rm"},
+        {"div", "rn"},
+        {"rcp", "rn approx ftz"},
+        {"sqrt", "rn"},
+        {"ex2", "approx ftz"},
+        {"setp", "eq ne lt le gt ge equ neu ltu leu gtu geu num nan"},
+        {"cvt", "rn rzi rni rmi rpi sat"},
+        {"cvta", "to global shared local param const"},
+        {"ld", "global shared local param const nc cg volatile v2 v4"},
+        {"st", "global shared local param volatile v2 v4"},
+        {"atom", "global inc"},
+        {"shfl", "sync bfly"},
+        {"bar", "sync red or"},
+        {"membar", "gl cta sys"},
+        {"fence", "mbarrier_init release cluster proxy async shared::cta"},
+        {"setmaxnreg", "inc dec sync aligned"},
+        {"mma", "sync aligned m16n8k8 m16n8k16 row col"},
+        {"ldmatrix", "sync aligned m8n8 x4 shared"},
+        {"wgmma", "fence commit_group wait_group mma_async sync aligned"},
+        {"cp",
+         "async cg ca shared global commit_group wait_group bulk tensor 3d 4d shared::cluster mbarrier::complete_tx::bytes"},
+        {"mbarrier", "init arrive expect_tx try_wait parity shared::cta"}};
+    const auto found = known.find(opcode.name());
+    const std::string allowed = found == known.end() ? "" : fmt::format(" {} ", found->second);
+    for (std::size_t k = 1; k < opcode.parts.size(); ++k) {
+      const std::string& part = opcode[k];
+      const bool type = part == "pred" || part == "bf16" || part == "bf16x2" || part == "tf32" ||
+                        (std::string_view("usbf").find(part[0]) != std::string_view::npos && part.size() > 1 &&
+                         part.find_first_not_of("0123456789", 1) == std::string::npos);
+      const bool shape = opcode.name() == "wgmma" && part.starts_with("m64n");
+      if (!type && !shape && allowed.find(fmt::format(" {} ", part)) == std::string::npos)
+        refuse(fmt::format("an instruction with .{}, which the interpreter does not know", part), text);
+    }
+  }
+
   void barrier(Instruction& i, const Opcode& opcode, const std::vector<std::string>& arguments) {
     i.flow = Flow::barrier;
-    if (opcode.has("sync")) {  // which, and of how many threads
-      i.value = std::atoi(arguments[0].c_str());
-      i.other = arguments.size() > 1 ? std::atoi(arguments[1].c_str()) : 0;
+    if (opcode.parts.size() == 2 && opcode[1] == "sync") {  // which, and of how many threads
+      i.value = whole(arguments[0]);
+      i.other = arguments.size() > 1 ? whole(arguments[1]) : 0;
       emit(i, {});
-    } else if (opcode.has("red") && opcode.has("or")) {
-      i.value = std::atoi(arguments[1].c_str());
+    } else if (opcode.parts.size() == 4 && opcode[1] == "red" && opcode[2] == "or" && arguments.size() == 3) {
+      i.value = whole(arguments[1]);
       emit(i, {operand(arguments[0], true), operand(arguments[2], true)});
     } else {
       refuse("a barrier that the interpreter does not know", i.text);
@@ -321,7 +378,7 @@ class Decoder {
 
   void with_addresses(Instruction& i, const Opcode& opcode, const std::vector<std::string>& arguments) {
     if (opcode.has("commit_group") || opcode.has("wait_group")) {
-      i.value = arguments.empty() ? 0 : std::atoi(arguments[0].c_str());
+      i.value = arguments.empty() ? 0 : whole(arguments[0]);
       return emit(i, {});
     }
     if (opcode.name() == "atom") {  // d, [a], b
@@ -335,6 +392,8 @@ class Decoder {
       const Address at = address(arguments[where]);
       i.value = at.offset;
       std::vector<int> operands;
+      if (opcode.has("arrive") && !opcode.has("expect_tx") && arguments.size() > 2)
+        refuse("a count that the interpreter does not know", i.text);
       if (opcode.has("try_wait")) operands.push_back(operand(arguments[0], true));
       operands.push_back(at.base);
       if (arguments.size() > where + 1) operands.push_back(operand(arguments[where + 1]));
@@ -344,21 +403,23 @@ class Decoder {
       const auto source = split_list(std::string_view(arguments[1]).substr(1, arguments[1].size() - 2));
       const std::vector<int> corner = vector_of(source[1]);
       i.parts = static_cast<u8>(corner.size());
-      std::vector<int> operands = {address(arguments[0]).base, operand(source[0])};
+      const Address to = address(arguments[0]), barrier = address(arguments[2]);
+      if (to.offset != 0 || barrier.offset != 0) refuse("an offset that the interpreter does not know", i.text);
+      std::vector<int> operands = {to.base, operand(source[0])};
       operands.insert(operands.end(), corner.begin(), corner.end());
-      operands.push_back(address(arguments[2]).base);
+      operands.push_back(barrier.base);
       return emit(i, operands);
     }
     const Address to = address(arguments[0]), from = address(arguments[1]);  // [to], [from], bytes, valid bytes
     i.value = to.offset, i.other = from.offset;
-    i.parts = static_cast<u8>(std::atoi(arguments[2].c_str()));
+    i.parts = static_cast<u8>(whole(arguments[2]));
     emit(i, {to.base, from.base, arguments.size() > 3 ? operand(arguments[3]) : constant(i.parts)});
   }
 
   // {sums}, a or {a}, b, scales and, in bf16, whether a and b go down.
   void warpgroup(Instruction& i, const Opcode& opcode, const std::vector<std::string>& arguments) {
     if (!opcode.has("mma_async")) {
-      i.value = arguments.empty() ? 0 : std::atoi(arguments[0].c_str());
+      i.value = arguments.empty() ? 0 : whole(arguments[0]);
       return emit(i, {});
     }
     std::vector<int> operands = vector_of(arguments[0]);
@@ -368,6 +429,8 @@ class Decoder {
     for (std::size_t k = 3; k < 6; ++k)
       if (arguments[k] != "1") refuse("a scale that the interpreter does not know", i.text);
     if (a.size() == 4) i.other |= 2;
+    if (arguments.size() != (a.size() == 4 || opcode.has("tf32") ? 6 : 8))
+      refuse("operands that the interpreter does not know", i.text);
     if (arguments.size() > 6) {
       if (arguments[6] != arguments[7]) refuse("operands of which one goes down", i.text);
       if (arguments[6] == "1") i.other |= 4;

@@ -106,8 +106,10 @@ struct PendingProduct {
   std::vector<u64> operands;  // the rows of a and b as they were
 };
 
-// What a warp knows to have happened in each warp of the block.
+// What a warp knows to have happened in each warp of the block and, behind these, at each of its mbarriers: the boxes that it
+// has seen arrive.
 using Clock = std::vector<u32>;
+inline u32 time_of(const Clock& clock, u32 who) { return who < clock.size() ? clock[who] : 0; }
 
 // How far a lane is with what it was told to do later: groups that were committed, the oldest first, and what comes after them.
 template <class T>
@@ -159,6 +161,8 @@ struct Warp {
   std::array<Queue<LaneCopy>, kLanes> copies;
   Queue<PendingProduct> products;
   Clock clock;
+  u32 lanes_ordered = 0;  // how often its lanes have been, by a barrier of the block
+  u32 fenced = 0;         // its own time at its last fence
 };
 
 // mbarrier: a phase ends with so many arrivals and as many bytes as were expected.
@@ -166,7 +170,9 @@ struct TransferBarrier {
   u32 count = 0;
   bool phase = false;
   i64 arrivals_left = 0, bytes_left = 0;
-  Clock clock;  // what those that arrived knew
+  Clock arrived, clock;  // what those knew that have arrived in this phase; in the phases that have ended
+  u32 who = 0;           // its place in clocks
+  u32 boxes = 0;         // that came
 };
 
 // A box of a tensor on its way to shared memory (cp.async.bulk.tensor).
@@ -179,15 +185,17 @@ struct BoxCopy {
 };
 
 // Who touched a piece of shared memory last; the warps of a block are counted from 0.
-constexpr u32 kPieceBytes = 2;
+// A lane may also be all of a warp, or several (memory.h).
+constexpr u32 kPieceBytes = 1;
 struct Touch {
   struct Read {
-    u32 time, at;
+    u32 time, at, order;
     u8 lane;
   };
   u32 block = 0;  // what was noted for another one counts for nothing
-  u32 write_time = 0, write_at = 0;
+  u32 write_time = 0, write_at = 0, write_order = 0;
   u8 write_warp = 0, write_lane = 0;
+  u32 copies = 0;   // under way to it (cp.async)
   u32 readers = 0;  // since then: a bit a warp
   Read reads[kLanes];
 };

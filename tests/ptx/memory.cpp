@@ -13,7 +13,7 @@ std::map<u64, u64>& allocations() {
   return *all;
 }
 
-constexpr u8 kSeveralLanes = 254;
+constexpr u8 kSeveralLanes = 254, kFromBox = 253;
 
 [[noreturn]] void race(const Warp& warp, const char* kind, u32 lane, u32 at, u32 other_warp, u32 other_lane) {
   fail("race in shared memory, {}: lane {} after warp {} lane {} at {}", kind, lane, other_warp, other_lane,
@@ -35,11 +35,12 @@ void remove_memory(const void* begin) {
 }
 
 void check_memory(u64 address, u64 bytes) {
-  if (address >= last_bounds.begin && address + bytes <= last_bounds.end) return;
+  const auto within = [&](u64 begin, u64 end) { return address >= begin && address <= end && bytes <= end - address; };
+  if (within(last_bounds.begin, last_bounds.end)) return;
   const auto after = allocations().upper_bound(address);
   if (after != allocations().begin()) {
     const auto [begin, end] = *std::prev(after);
-    if (address + bytes <= end) {
+    if (within(begin, end)) {
       last_bounds = {begin, end};
       return;
     }
@@ -49,10 +50,10 @@ void check_memory(u64 address, u64 bytes) {
 
 u8* locate_shared(Warp& warp, u32 lane, u32 address, u32 bytes, bool write) {
   Block& block = *warp.block;
-  if (address < kSharedBase || address + bytes > block.shared.size())
+  if (address < kSharedBase || address > block.shared.size() || bytes > block.shared.size() - address)
     fail("lane {}: access of {} bytes at {} of {} bytes of shared memory", lane, bytes, static_cast<i64>(address) - kSharedBase,
          block.shared.size() - kSharedBase);
-  if (options().races) note_touch(warp, warp.clock, lane, address, bytes, write ? Note::write : Note::read);
+  if (options().races) note_touch(warp, lane, address, bytes, write ? Note::write : Note::read);
   return block.shared.data() + address;
 }
 
@@ -65,7 +66,8 @@ u8* locate(Warp& warp, const Instruction& instruction, u32 lane, u64 address, u3
   if (address % bytes != 0) fail("lane {}: access of {} bytes at {:#x}, which is not aligned to them", lane, bytes, address);
   if (space == Space::shared) return locate_shared(warp, lane, static_cast<u32>(address), bytes, write);
   if (space == Space::local) {
-    if (address + bytes > warp.kernel->local_bytes) fail("lane {}: access outside of its local memory", lane);
+    if (address > warp.kernel->local_bytes || bytes > warp.kernel->local_bytes - address)
+      fail("lane {}: access outside of its local memory", lane);
     return warp.local.data() + u64{lane} * warp.kernel->local_bytes + address;
   }
   check_memory(address, bytes);
@@ -92,39 +94,82 @@ void note_global_touch(Warp& warp, u32 lane, u64 address, u32 bytes, bool write)
 
 void tell_other_blocks(Warp& warp) {
   if (!warp.block->meeting) return;
-  merge(warp.block->meeting->told[warp.block->number], warp.clock);
+  Clock& told = warp.block->meeting->told[warp.block->number];
+  told.resize(warp.block->warps.size());
+  for (u32 other = 0; other < told.size(); ++other)
+    told[other] = std::max(told[other], std::min(time_of(warp.clock, other), warp.block->warps[other].fenced));
   ++warp.clock[warp.number];
 }
 
-void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note) {
-  Block& block = *warp.block;
-  if (block.touched.size() * kPieceBytes < block.shared.size()) block.touched.resize(block.shared.size() / kPieceBytes + 1);
-  const u32 self = warp.number, now = clock[self];
-  const bool one_lane = lane < kLanes;
-  for (u32 piece = address / kPieceBytes; piece * kPieceBytes < address + bytes; ++piece) {
-    Touch& t = block.touched[piece];
-    if (t.block != block.number) t.block = block.number, t.write_time = 0, t.readers = 0;
-    if (t.write_time != 0 &&
-        (t.write_warp != self ? clock[t.write_warp] < t.write_time
-                              : one_lane && t.write_lane < kLanes && t.write_lane != lane && t.write_time == now))
-      race(warp, note == Note::read ? "read after write" : "write after write", lane, t.write_at, t.write_warp, t.write_lane);
-    Touch::Read& mine = t.reads[self];
-    if (note == Note::read) {
-      const bool others = (t.readers >> self & 1) && mine.time == now && mine.lane != lane;
-      mine = {now, warp.at, others ? kSeveralLanes : static_cast<u8>(lane)};
-      t.readers |= 1u << self;
-      continue;
-    }
+namespace {
+
+// One piece, touched by `self`, of which `lane` is one lane or not; `clock` is what it knows.
+struct Toucher {
+  const Warp& warp;
+  const Clock& clock;
+  u32 self, lane;
+
+  bool one_lane() const { return lane < kLanes; }
+  void after_write(const Touch& t, bool reads) const {
+    if (t.copies > 0) race(warp, "an asynchronous copy is under way", lane, t.write_at, t.write_warp, t.write_lane);
+    if (t.write_time == 0) return;
+    const bool mine = t.write_warp == warp.number && t.write_lane != kFromBox;
+    if (mine && self == warp.number
+            ? one_lane() && t.write_lane < kLanes && t.write_lane != lane && t.write_order == warp.lanes_ordered
+            : time_of(clock, t.write_warp) < t.write_time)
+      race(warp, reads ? "read after write" : "write after write", lane, t.write_at, t.write_warp, t.write_lane);
+  }
+  void after_reads(const Touch& t) const {
     for_each_lane(t.readers, [&](u32 other) {
       const Touch::Read& read = t.reads[other];
-      if (other != self ? clock[other] < read.time
-                        : one_lane && read.lane != kWholeWarp && read.lane != lane && read.time == now)
+      if (other != warp.number ? time_of(clock, other) < read.time
+                               : one_lane() && read.lane != kWholeWarp && read.lane != lane && read.order == warp.lanes_ordered)
         race(warp, "write after read", lane, read.at, other, read.lane);
     });
-    if (note == Note::only_look) continue;
-    t.readers = 0;
-    t.write_time = now, t.write_at = warp.at, t.write_warp = static_cast<u8>(self), t.write_lane = static_cast<u8>(lane);
   }
+};
+
+template <class F>
+void for_each_piece(Block& block, u32 address, u32 bytes, const F& f) {
+  if (block.touched.size() * kPieceBytes < block.shared.size()) block.touched.resize(block.shared.size() / kPieceBytes + 1);
+  for (u32 piece = address / kPieceBytes; piece * kPieceBytes < address + bytes; ++piece) {
+    Touch& t = block.touched[piece];
+    if (t.block != block.number) t.block = block.number, t.write_time = 0, t.readers = 0, t.copies = 0;
+    f(t);
+  }
+}
+
+}  // namespace
+
+void note_touch(Warp& warp, u32 lane, u32 address, u32 bytes, Note note) {
+  const u32 self = warp.number, now = warp.clock[self];
+  const Toucher toucher{warp, warp.clock, self, lane};
+  for_each_piece(*warp.block, address, bytes, [&](Touch& t) {
+    if (note == Note::copy_arrives) --t.copies;
+    toucher.after_write(t, note == Note::read);
+    if (note == Note::read) {
+      Touch::Read& mine = t.reads[self];
+      const bool others = (t.readers >> self & 1) && mine.order == warp.lanes_ordered && mine.lane != lane;
+      mine = {now, warp.at, warp.lanes_ordered, others ? kSeveralLanes : static_cast<u8>(lane)};
+      t.readers |= 1u << self;
+      return;
+    }
+    toucher.after_reads(t);
+    if (note == Note::copy_starts) ++t.copies;
+    else t.readers = 0, t.write_time = now;
+    t.write_at = warp.at, t.write_order = warp.lanes_ordered;
+    t.write_warp = static_cast<u8>(self), t.write_lane = static_cast<u8>(lane);
+  });
+}
+
+void note_box(Warp& warp, const Clock& clock, const TransferBarrier& barrier, u32 address, u32 bytes) {
+  const Toucher toucher{warp, clock, barrier.who, kWholeWarp};
+  for_each_piece(*warp.block, address, bytes, [&](Touch& t) {
+    toucher.after_write(t, false);
+    toucher.after_reads(t);
+    t.readers = 0, t.write_time = barrier.boxes, t.write_at = warp.at;
+    t.write_warp = static_cast<u8>(barrier.who), t.write_lane = kFromBox;
+  });
 }
 
 void merge(Clock& into, const Clock& from) {

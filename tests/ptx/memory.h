@@ -28,11 +28,14 @@ u8* locate_shared(Warp& warp, u32 lane, u32 address, u32 bytes, bool write);
 // Races: two touches of a piece of shared memory, one of them a write, of which neither is known to come first. A warp's clock
 // counts its barriers, and what it waits for tells it the clocks of those that were there before; lanes of a warp are ordered
 // by its own barriers alone.
-enum class Note : u8 { read, write, only_look };  // only_look: a write to come, as an asynchronous copy is when it is asked for
-void note_touch(Warp& warp, const Clock& clock, u32 lane, u32 address, u32 bytes, Note note);
+// A copy that a lane has started may arrive at any time until it is waited for.
+enum class Note : u8 { read, write, copy_starts, copy_arrives };
+void note_touch(Warp& warp, u32 lane, u32 address, u32 bytes, Note note);
+// A box that arrives: `clock` is what was known when it was asked for. Who has waited for its mbarrier knows of it.
+void note_box(Warp& warp, const Clock& clock, const TransferBarrier& barrier, u32 address, u32 bytes);
 void merge(Clock& into, const Clock& from);
-// The same between the blocks of a launch: what another block has written may be touched once an atomic operation of that block
-// came after it. Each takes one of its own before it looks, which is not checked.
+// The same between the blocks of a launch: what a warp of another block has written, before a fence of its own, may be touched
+// once an atomic operation of that block came after that. Each takes one of its own before it looks, which is not checked.
 void note_global_touch(Warp& warp, u32 lane, u64 address, u32 bytes, bool write);
 void tell_other_blocks(Warp& warp);
 

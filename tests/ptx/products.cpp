@@ -130,7 +130,7 @@ Execute find_product(const Opcode& o, Instruction& i) {
     for (const std::string& part : o.parts)  // m64n32k8
       if (part.starts_with("m64n")) i.value = std::stoi(part.substr(4));
     i.other = o.has("bf16") ? kBf16 : 0;
-    if (o.has("mma_async") && i.value > 0 && i.value <= kMostColumns) return start_product;
+    if (o.has("mma_async") && (o.has("bf16") || o.has("tf32")) && i.value > 0 && i.value <= kMostColumns) return start_product;
   }
   i.flow = Flow::next;
   return nullptr;

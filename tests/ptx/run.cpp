@@ -134,7 +134,7 @@ void open_barriers(Block& block) {
       if (!warp->barrier->operands.empty())
         warp->set_predicate(warp->barrier->operands[0], any ? kAllLanes : 0, warp->barrier_lanes);
       warp->clock = clock;
-      ++warp->clock[warp->number];
+      ++warp->clock[warp->number], ++warp->lanes_ordered;
       warp->state = Warp::State::ready;
     }
   }
@@ -155,7 +155,7 @@ void set_up(Warp& warp, Block& block, u32 number, const std::array<u32, 3>& grid
   warp.products.clear();
   for (auto& queue : warp.copies) queue.clear();
   warp.clock.assign(block.warps.size(), 0);
-  warp.clock[number] = 1;
+  warp.clock[number] = 1, warp.lanes_ordered = 0, warp.fenced = 0;
   for (u32 l = 0; l < kLanes; ++l) {
     const u32 thread = kLanes * number + l;
     const std::array<u32, 3> in_block = {thread % size[0], thread / size[0] % size[1], thread / size[0] / size[1]};
@@ -222,6 +222,7 @@ void run_grid(Kernel& kernel, const std::array<u32, 3>& grid, const std::array<u
     for (u32 number = 0; number < block.warps.size(); ++number) set_up(block.warps[number], block, number, grid, size, at);
     run_block(block);
   }
+  block.meeting = nullptr;
 }
 
 }  // namespace ptx

@@ -57,6 +57,13 @@ Stream& of(cudaStream_t stream) {
 }
 Event& of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
 
+// The same, where all of the bytes are allocated.
+template <class T>
+T* checked(T* memory, std::size_t bytes) {
+  check_memory(reinterpret_cast<u64>(memory), bytes);
+  return memory;
+}
+
 cudaError_t launch(const void* function, dim3 grid, dim3 size, void** arguments, std::size_t shared, cudaStream_t stream) {
   const std::lock_guard lock(runtime_mutex());
   const auto found = kernels().all.find(function);
@@ -68,11 +75,12 @@ cudaError_t launch(const void* function, dim3 grid, dim3 size, void** arguments,
   }
   Kernel& kernel = *known.kernel;
   const u64 threads = u64{size.x} * size.y * size.z;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || threads == 0 ||
-      threads > static_cast<u64>(kernel.most_threads > 0 ? kernel.most_threads : 1024))
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || size.z > 64 ||
+      threads == 0 || threads > static_cast<u64>(kernel.most_threads > 0 ? kernel.most_threads : 1024))
     return error(cudaErrorInvalidConfiguration);
   if (shared > static_cast<std::size_t>(known.dynamic_shared) ||
-      shared + kernel.shared_bytes > static_cast<std::size_t>(std::max(known.dynamic_shared, kSharedUnasked)))
+      shared + kernel.shared_bytes >
+          static_cast<std::size_t>(known.dynamic_shared > kSharedUnasked ? kMostShared : kSharedUnasked))
     return error(cudaErrorInvalidValue);
   std::vector<char> parameters(kernel.parameter_bytes);
   for (std::size_t k = 0; k < kernel.parameters.size(); ++k)
@@ -153,6 +161,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 size, void**
   return launch(kernel, grid, size, arguments, shared, stream);
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* c, const void* function, void** arguments) {
+  if (c->numAttrs > 0) fail("a launch with attributes, which the interpreter does not know");
   return launch(function, c->gridDim, c->blockDim, arguments, c->dynamicSmemBytes, c->stream);
 }
 
@@ -227,32 +236,34 @@ cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   const std::lock_guard lock(runtime_mutex());
   if (is_known(to) && (is_known(from) || of(stream).capture)) {
-    queue_work(of(stream), [=] { std::memcpy(to, from, bytes); });
+    queue_work(of(stream), [=] { std::memcpy(checked(to, bytes), is_known(from) ? checked(from, bytes) : from, bytes); });
   } else if (is_known(to)) {  // pageable memory has been read when the call returns
     const auto* begin = static_cast<const char*>(from);
-    queue_work(of(stream), [to, copy = std::vector<char>(begin, begin + bytes)] { std::memcpy(to, copy.data(), copy.size()); });
+    queue_work(of(stream), [to, copy = std::vector<char>(begin, begin + bytes)] {
+      std::memcpy(checked(to, copy.size()), copy.data(), copy.size());
+    });
   } else {  // and written
     if (of(stream).capture) return error(cudaErrorStreamCaptureUnsupported);
-    queue_work(of(stream), [=] { std::memcpy(to, from, bytes); });
+    queue_work(of(stream), [=] { std::memcpy(to, checked(from, bytes), bytes); });
     run_until([&] { return of(stream).queue.empty(); });
   }
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard lock(runtime_mutex());
-  queue_work(of(stream), [=] { std::memset(to, value, bytes); });
+  queue_work(of(stream), [=] { std::memset(checked(to, bytes), value, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
   const std::lock_guard lock(runtime_mutex());
-  run_all();
-  std::memcpy(to, from, bytes);
+  run_until([] { return of(cudaStream_t{}).queue.empty(); });  // other streams are not waited for
+  std::memcpy(is_known(to) ? checked(to, bytes) : to, is_known(from) ? checked(from, bytes) : from, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
   const std::lock_guard lock(runtime_mutex());
-  run_all();
-  std::memset(to, value, bytes);
+  run_until([] { return of(cudaStream_t{}).queue.empty(); });
+  std::memset(checked(to, bytes), value, bytes);
   return cudaSuccess;
 }
 
@@ -287,6 +298,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(runtime_mutex());
+  if (of(stream).capture) return error(cudaErrorStreamCaptureUnsupported);
   queue_work(of(stream), [&one = of(event), times = ++of(event).recorded] { one.done = std::max(one.done, times); });
   return cudaSuccess;
 }

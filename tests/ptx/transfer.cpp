@@ -113,6 +113,8 @@ void increment(Warp& warp, const Instruction& i, u32 lanes) {  // atom.inc: 0 ag
   });
 }
 
+void fence(Warp& warp, const Instruction&, u32) { warp.fenced = warp.clock[warp.number]++; }
+
 void exchange(Warp& warp, const Instruction& i, u32 lanes) {  // shfl.bfly
   u64* d = warp.row(i.operands[0]);
   const u64 *b = warp.row(i.operands[2]), *c = warp.row(i.operands[3]);
@@ -167,8 +169,9 @@ Execute find_transfer(const Opcode& o, Instruction& i) {
     i.members = 4;
     return exchange;
   }
-  // Blocks run one after another, and a warp's accesses are in order.
-  if (name == "membar" || name == "fence") return nothing;
+  // A warp's accesses are in order here; only what blocks tell each other is checked.
+  if (name == "membar") return fence;
+  if (name == "fence") return nothing;  // the other ones
   if (name == "setmaxnreg") return nothing;
   return nullptr;
 }

@@ -74,6 +74,45 @@ __global__ void copy_in(const float* from, float* to, bool wait) {
   to[threadIdx.x] = values[threadIdx.x];
 }
 
+// Neighbouring bytes of neighbouring threads.
+__global__ void bytes(int* to) {
+  __shared__ unsigned char values[kThreads];
+  values[threadIdx.x] = static_cast<unsigned char>(threadIdx.x);
+  __syncthreads();
+  to[threadIdx.x] = values[kThreads - 1 - threadIdx.x];
+}
+
+__device__ void arrive(unsigned barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory"); }
+__device__ void await(unsigned barrier, int parity) {
+  asm volatile(
+      "{.reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @done bra over; bra again; over:}" ::
+          "r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+// A thread hands a value over in the second phase of an mbarrier; one of another warp waits for both phases before it reads, or
+// for the first alone.
+template <bool kWaits>
+__global__ void two_phases(int* to) {
+  __shared__ unsigned long long barrier;
+  __shared__ volatile int value;
+  const auto at = static_cast<unsigned>(__cvta_generic_to_shared(&barrier));
+  if (threadIdx.x == 0) asm volatile("mbarrier.init.shared::cta.b64 [%0], 2;" ::"r"(at) : "memory");
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    arrive(at), await(at, 0);
+    value = kThreads - 1;
+    arrive(at);
+  } else if (threadIdx.x == 32) {
+    await(at, 0);
+    if (kWaits) arrive(at), await(at, 1);
+    to[0] = value;
+  } else if (threadIdx.x == 64) {
+    arrive(at);
+  }
+}
+
 // The last of two blocks reads what both have written; the thread that tells of it must know that all of its block have.
 __device__ unsigned blocks_done;
 template <bool kWaits>
@@ -118,12 +157,15 @@ int main(int count, char** arguments) {
     copy_in<<<1, kThreads, 0, stream>>>(source, reinterpret_cast<float*>(device), is("copy_awaited"));
   else if (is("race_between_blocks")) meet<false><<<2, kThreads / 2, 0, stream>>>(device, reinterpret_cast<int*>(source));
   else if (is("blocks_that_tell")) meet<true><<<2, kThreads / 2, 0, stream>>>(device, reinterpret_cast<int*>(source));
+  else if (is("bytes")) bytes<<<1, kThreads, 0, stream>>>(device);
+  else if (is("phase_not_awaited")) two_phases<false><<<1, kThreads, 0, stream>>>(device);
+  else if (is("phases_awaited"))
+    two_phases<true><<<1, kThreads, 0, stream>>>(device), want.assign(kThreads, 0), want[0] = kThreads - 1;
   else return std::printf("no such fault: %s\n", name), 2;
   if (cudaGetLastError() != cudaSuccess || cudaStreamSynchronize(stream) != cudaSuccess)
     return std::printf("not launched\n"), 1;
   cudaMemcpy(got.data(), device, kThreads * sizeof(int), cudaMemcpyDeviceToHost);
-  if (is("no_race") || is("blocks_that_tell") ? got == want
-                                              : std::memcmp(got.data(), ones.data(), kThreads * sizeof(float)) == 0)
+  if (!is("copy_awaited") ? got == want : std::memcmp(got.data(), ones.data(), kThreads * sizeof(float)) == 0)
     std::printf("as it should be\n");
   else std::printf("other values\n");
 }
