@@ -19,6 +19,32 @@
 using namespace heft;
 using namespace heft::test;
 
+namespace {
+
+// Work on each batch begins with a product of two matrices of that many rows and columns.
+void check_batches(std::int64_t rows) {
+  const data::DatasetPtr dataset = blobs({300, 300});
+  const Tensor big = Tensor::ones({rows, rows}, DType::f32, Device::cuda());
+  for (const int workers : {0, 1, 4}) {
+    std::vector<Tensor> sums, want;
+    data::Loader there(dataset, {.batch_size = 8, .shuffle = true, .workers = workers, .device = Device::cuda()});
+    for (const data::Batch& batch : there) {
+      // Slow work first, and then the images are read: a copy that does not wait for it would show.
+      const Tensor slow = matmul(big, big).slice(0, 0, 1).slice(1, 0, 1) * 0.0;
+      sums.push_back(sum(batch.images.flatten(1) + slow, {1}));
+    }
+    data::Loader here(dataset, {.batch_size = 8, .shuffle = true, .workers = 0});
+    for (const data::Batch& batch : here) want.push_back(sum(batch.images.flatten(1), {1}));
+    REQUIRE(sums.size() == want.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      INFO(workers << " workers, batch " << i);
+      check_close(sums[i].to(Device::cpu()), want[i], 1e-5);
+    }
+  }
+}
+
+}  // namespace
+
 TEST_CASE("values cross to a GPU and back, whatever the strides and types", "[core][cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("copies to a GPU: " + cuda::why_unavailable());
   const Tensor x = random_uniform({3, 4, 5}, -300, 300, DType::f32, Device::cpu(), {1});
@@ -102,28 +128,6 @@ TEST_CASE("training on a GPU asks for no more memory after its first steps, and 
     return all;
   };
   CHECK(run() == run());
-}
-
-// Work on each batch begins with a product of two matrices of that many rows and columns.
-static void check_batches(std::int64_t rows) {
-  const data::DatasetPtr dataset = blobs({300, 300});
-  const Tensor big = Tensor::ones({rows, rows}, DType::f32, Device::cuda());
-  for (const int workers : {0, 1, 4}) {
-    std::vector<Tensor> sums, want;
-    data::Loader there(dataset, {.batch_size = 8, .shuffle = true, .workers = workers, .device = Device::cuda()});
-    for (const data::Batch& batch : there) {
-      // Slow work first, and then the images are read: a copy that does not wait for it would show.
-      const Tensor slow = matmul(big, big).slice(0, 0, 1).slice(1, 0, 1) * 0.0;
-      sums.push_back(sum(batch.images.flatten(1) + slow, {1}));
-    }
-    data::Loader here(dataset, {.batch_size = 8, .shuffle = true, .workers = 0});
-    for (const data::Batch& batch : here) want.push_back(sum(batch.images.flatten(1), {1}));
-    REQUIRE(sums.size() == want.size());
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      INFO(workers << " workers, batch " << i);
-      check_close(sums[i].to(Device::cpu()), want[i], 1e-5);
-    }
-  }
 }
 
 TEST_CASE("batches reach a GPU unharmed while it still works on those before", "[data][cuda][real-gpu]") {

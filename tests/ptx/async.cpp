@@ -10,9 +10,7 @@ namespace ptx {
 namespace {
 
 void carry_out(Warp& warp, u32 lane, const LaneCopy& copy) {
-  if (copy.to < kSharedBase || copy.to + copy.bytes > warp.block->shared.size()) fail("cp.async to outside of shared memory");
-  if (options().races) note_touch(warp, lane, copy.to, copy.bytes, options().late ? Note::copy_arrives : Note::write);
-  u8* to = warp.block->shared.data() + copy.to;
+  u8* to = locate_shared(warp, lane, copy.to, copy.bytes, options().late ? Note::copy_arrives : Note::write);
   if (copy.valid > 0) {
     check_memory(copy.from, copy.valid);
     std::memcpy(to, reinterpret_cast<const void*>(copy.from), copy.valid);
@@ -30,9 +28,7 @@ void copy(Warp& warp, const Instruction& i, u32 lanes) {
       fail("lane {}: cp.async that is not aligned", l);
     if (one.valid > one.bytes) fail("lane {}: cp.async of {} bytes with {} valid ones", l, one.bytes, one.valid);
     if (!options().late) return carry_out(warp, l, one);
-    if (one.to < kSharedBase || one.to + one.bytes > warp.block->shared.size())
-      fail("lane {}: cp.async to outside of shared memory", l);
-    if (options().races) note_touch(warp, l, one.to, one.bytes, Note::copy_starts);
+    locate_shared(warp, l, one.to, one.bytes, Note::copy_starts);
     warp.copies[l].open.push_back(one);
   });
 }
@@ -62,7 +58,8 @@ void advance(TransferBarrier& barrier) {
 void set_up(Warp& warp, const Instruction& i, u32 lanes) {
   for_each_lane(lanes, [&](u32 l) {
     const u32 at = as<u32>(warp.row(i.operands[0])[l] + static_cast<u64>(i.value)), count = as<u32>(warp.row(i.operands[1])[l]);
-    if (at % 8 != 0 || at < kSharedBase || at + 8 > warp.block->shared.size()) fail("lane {}: an mbarrier at {}", l, at);
+    if (at % 8 != 0) fail("lane {}: an mbarrier at {}, which is not aligned", l, at);
+    check_shared(*warp.block, l, at, 8);
     TransferBarrier barrier;
     barrier.count = count, barrier.arrivals_left = count;
     barrier.who = static_cast<u32>(warp.block->warps.size() + warp.block->barriers.size());
@@ -145,9 +142,8 @@ void deliver(Block& block, std::size_t which) {
             std::memcpy(&value, reinterpret_cast<const void*>(from), 4);
             if (map.round_to_tf32) value = round_to_tf32(value);
           }
-          u32 to = box.to + offset;
-          to ^= (to >> 7 & 7) << 4;  // the 128-byte swizzle
-          if (to < kSharedBase || to + 4 > block.shared.size()) fail("a bulk copy to outside of shared memory");
+          const u32 to = swizzled(box.to + offset);
+          check_shared(block, kWholeWarp, to, 4);
           if (options().races) note_box(warp, box.clock, barrier, to, 4);
           std::memcpy(block.shared.data() + to, &value, 4);
         }

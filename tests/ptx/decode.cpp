@@ -13,7 +13,7 @@ namespace {
 
 // What a name stands for within a function: a register, or memory at an address.
 struct Symbol {
-  enum Kind { kRegister, kLocal, kParameter } kind;
+  enum Kind { kRegister, kLocal, kElsewhere } kind;  // local memory, or another's
   int number = 0;
   u64 address = 0;
 };
@@ -47,7 +47,7 @@ class Decoder {
     kernel_.parameter_memory = static_cast<char*>(std::aligned_alloc(128, room));
     add_memory(kernel_.parameter_memory, room);
     for (std::size_t k = 0; k < declared.size(); ++k)
-      names[declared[k].name] = {Symbol::kParameter, 0,
+      names[declared[k].name] = {Symbol::kElsewhere, 0,
                                  reinterpret_cast<u64>(kernel_.parameter_memory) + kernel_.parameters[k].offset};
     body(function, names);
     Instruction end;
@@ -223,7 +223,7 @@ class Decoder {
       kernel_.local_bytes += (variable.bytes + 15) / 16 * 16;
     } else if (words[0] == ".shared") {
       const Declaration variable(text);
-      scopes_.back().symbols[variable.name] = {Symbol::kLocal, 0, shared_at(variable)};
+      scopes_.back().symbols[variable.name] = {Symbol::kElsewhere, 0, shared_at(variable)};
     } else if (words[0] != ".pragma") {
       refuse("a directive that is not known", text);
     }
@@ -428,12 +428,12 @@ class Decoder {
     operands.push_back(operand(arguments[2]));
     for (std::size_t k = 3; k < 6; ++k)
       if (arguments[k] != "1") refuse("a scale that the interpreter does not know", i.text);
-    if (a.size() == 4) i.other |= 2;
+    if (a.size() == 4) i.other |= kWgmmaFromRegisters;
     if (arguments.size() != (a.size() == 4 || opcode.has("tf32") ? 6 : 8))
       refuse("operands that the interpreter does not know", i.text);
     if (arguments.size() > 6) {
       if (arguments[6] != arguments[7]) refuse("operands of which one goes down", i.text);
-      if (arguments[6] == "1") i.other |= 4;
+      if (arguments[6] == "1") i.other |= kWgmmaDown;
     }
     emit(i, operands);
   }

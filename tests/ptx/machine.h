@@ -184,9 +184,8 @@ struct BoxCopy {
   Clock clock;
 };
 
-// Who touched a piece of shared memory last; the warps of a block are counted from 0.
-// A lane may also be all of a warp, or several (memory.h).
-constexpr u32 kPieceBytes = 1;
+// Who touched a byte of shared memory last: warps, or mbarriers for the boxes that they count, by their places in clocks. A
+// lane may also be all of a warp, or several (memory.h).
 struct Touch {
   struct Read {
     u32 time, at, order;
@@ -200,14 +199,14 @@ struct Touch {
   Read reads[kLanes];
 };
 
-// Who wrote a piece of global memory last, of a launch whose blocks meet.
+// Who wrote a byte of global memory last, of a launch whose blocks meet.
 struct GlobalWrite {
   u32 block, warp, time, at;
 };
 
 // What the blocks of a launch have written so far, and what each knew when it last told the others.
 struct Meeting {
-  std::unordered_map<u64, GlobalWrite> writes;  // by address / kPieceBytes
+  std::unordered_map<u64, GlobalWrite> writes;  // by address
   std::unordered_map<u32, Clock> told;          // by the block's number
 };
 
@@ -218,7 +217,7 @@ struct Block {
   std::map<u32, TransferBarrier> barriers;
   std::vector<BoxCopy> boxes;  // under way
   u32 number = 0;              // of all blocks that ever ran
-  std::vector<Touch> touched;  // of each piece of shared memory
+  std::vector<Touch> touched;  // of each byte of shared memory
   Meeting* meeting = nullptr;  // null: the kernel's blocks do not meet
 };
 

@@ -33,6 +33,11 @@ Execute find_async(const Opcode& opcode, Instruction& instruction);     // copie
 void pack(Warp& warp, const Instruction& instruction, u32 lanes);
 void unpack(Warp& warp, const Instruction& instruction, u32 lanes);
 
+// wgmma: how, in the instruction's `other`; the columns are its `value`.
+enum WarpgroupMode : int { kWgmmaBf16 = 1, kWgmmaFromRegisters = 2, kWgmmaDown = 4 };
+// The 128-byte swizzle of shared memory, by which bulk copies write and wgmma reads.
+inline u32 swizzled(u32 address) { return address ^ (address >> 7 & 7) << 4; }
+
 inline void nothing(Warp&, const Instruction&, u32) {}
 
 // When a warp's lanes end: copies under way arrive all the same.

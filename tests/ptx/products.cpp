@@ -23,12 +23,12 @@ struct Matrices {
 
 // The four registers of a lane with a's elements, 16 x 8 or in bf16 16 x 16: rows g and g + 8, then the other half of the
 // depth.
-template <class Element>
-void take_a(Warp& warp, const int* operands, u32 in_register, Matrices& m, const Element& element) {
+template <class Value, class Element>
+void take_a(Matrices& m, u32 in_register, const Value& value, const Element& element) {
   for (u32 lane = 0; lane < kLanes; ++lane)
     for (u32 k = 0; k < 4; ++k)
       for (u32 part = 0; part < in_register; ++part)
-        m.a[lane / 4 + k % 2 * 8][(k / 2 * 4 + lane % 4) * in_register + part] = element(warp.row(operands[k])[lane], part);
+        m.a[lane / 4 + k % 2 * 8][(k / 2 * 4 + lane % 4) * in_register + part] = element(value(k, lane), part);
 }
 
 float tf32_part(u64 value, u32) { return from_tf32(value); }
@@ -38,7 +38,8 @@ template <u32 kInRegister>
 void multiply_warp(Warp& warp, const Instruction& i, u32) {  // d = a b + c
   static Matrices m;
   const auto element = kInRegister == 2 ? bf16_part : tf32_part;
-  take_a(warp, i.operands.data() + 4, kInRegister, m, element);
+  take_a(
+      m, kInRegister, [&](u32 k, u32 lane) { return warp.row(i.operands[4 + k])[lane]; }, element);
   for (u32 lane = 0; lane < kLanes; ++lane)
     for (u32 k = 0; k < 2; ++k)
       for (u32 part = 0; part < kInRegister; ++part)
@@ -55,38 +56,36 @@ void load_matrices(Warp& warp, const Instruction& i, u32) {
   for (u32 lane = 0; lane < kLanes; ++lane) {
     const u32 address = as<u32>(warp.row(i.operands[4])[lane] + static_cast<u64>(i.value));
     if (address % 16 != 0) fail("lane {}: ldmatrix from an address that is not aligned to 16 bytes", lane);
-    std::memcpy(rows[lane], locate_shared(warp, lane, address, 16, false), 16);
+    std::memcpy(rows[lane], locate_shared(warp, lane, address, 16, Note::read), 16);
   }
   for (u32 k = 0; k < 4; ++k)
     for (u32 lane = 0; lane < kLanes; ++lane) warp.row(i.operands[k])[lane] = rows[8 * k + lane / 4][lane % 4];
 }
 
-// wgmma: `value` columns; `other`: how. Each warp of four has 16 rows, so that it can do its part alone.
-enum WarpgroupMode : int { kBf16 = 1, kFromRegisters = 2, kDown = 4 };
+// wgmma. Each warp of four has 16 rows, so that it can do its part alone.
 
-// Where an element of an operand in shared memory lies, in the 128-byte swizzle: the reduction runs along rows, or down them.
+// Where an element of an operand in shared memory lies: the reduction runs along rows, or down them.
 u32 place(u64 descriptor, u32 line, u32 k, u32 element_bytes, bool down) {
   const u32 start = static_cast<u32>(descriptor & 0x3fff) << 4, eight_rows = static_cast<u32>(descriptor >> 32 & 0x3fff) << 4;
   const u32 row = down ? k : line, column = down ? line : k;
-  const u32 address = start + row / 8 * eight_rows + row % 8 * 128 + column * element_bytes;
-  return address ^ ((address >> 7 & 7) << 4);
+  return swizzled(start + row / 8 * eight_rows + row % 8 * 128 + column * element_bytes);
 }
 
 void multiply_warpgroup(Warp& warp, const Instruction& i, const std::vector<u64>& operands) {
   static Matrices m;
   const auto columns = static_cast<u32>(i.value);
-  const bool half = i.other & kBf16, down = i.other & kDown;
+  const bool half = i.other & kWgmmaBf16, down = i.other & kWgmmaDown;
   const u32 depth = half ? 16 : 8, element_bytes = half ? 2 : 4;
   const auto element = [&](u64 descriptor, u32 line, u32 k) {
     if (descriptor >> 62 != 1) fail("wgmma: an operand that is not in the 128-byte swizzle is not known here");
-    const u8* at = locate_shared(warp, kWholeWarp, place(descriptor, line, k, element_bytes, down), element_bytes, false);
+    const u8* at = locate_shared(warp, kWholeWarp, place(descriptor, line, k, element_bytes, down), element_bytes, Note::read);
     u32 v = 0;
     std::memcpy(&v, at, element_bytes);
     return half ? from_bf16(v) : from_tf32(v);
   };
-  if (i.other & kFromRegisters) {
-    for (u32 lane = 0; lane < kLanes; ++lane)
-      for (u32 k = 0; k < 4; ++k) m.a[lane / 4 + k % 2 * 8][k / 2 * 4 + lane % 4] = from_tf32(operands[k * kLanes + lane]);
+  if (i.other & kWgmmaFromRegisters) {
+    take_a(
+        m, 1, [&](u32 k, u32 lane) { return operands[k * kLanes + lane]; }, tf32_part);
   } else {
     for (u32 row = 0; row < 16; ++row)
       for (u32 k = 0; k < depth; ++k) m.a[row][k] = element(operands[0], warp.number % 4 * 16 + row, k);
@@ -116,6 +115,7 @@ void wait_for_products(Warp& warp, const Instruction& i, u32) {
   warp.products.wait(static_cast<std::size_t>(i.value),
                      [&](const PendingProduct& p) { multiply_warpgroup(warp, *p.instruction, p.operands); });
 }
+
 }  // namespace
 
 Execute find_product(const Opcode& o, Instruction& i) {
@@ -129,7 +129,7 @@ Execute find_product(const Opcode& o, Instruction& i) {
     if (o.has("wait_group")) return wait_for_products;
     for (const std::string& part : o.parts)  // m64n32k8
       if (part.starts_with("m64n")) i.value = std::stoi(part.substr(4));
-    i.other = o.has("bf16") ? kBf16 : 0;
+    i.other = o.has("bf16") ? kWgmmaBf16 : 0;
     if (o.has("mma_async") && (o.has("bf16") || o.has("tf32")) && i.value > 0 && i.value <= kMostColumns) return start_product;
   }
   i.flow = Flow::next;

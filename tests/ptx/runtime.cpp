@@ -235,9 +235,9 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   const std::lock_guard lock(runtime_mutex());
-  if (is_known(to) && (is_known(from) || of(stream).capture)) {
-    queue_work(of(stream), [=] { std::memcpy(checked(to, bytes), is_known(from) ? checked(from, bytes) : from, bytes); });
-  } else if (is_known(to)) {  // pageable memory has been read when the call returns
+  if (is_memory(to) && (is_memory(from) || of(stream).capture)) {
+    queue_work(of(stream), [=] { std::memcpy(checked(to, bytes), is_memory(from) ? checked(from, bytes) : from, bytes); });
+  } else if (is_memory(to)) {  // pageable memory has been read when the call returns
     const auto* begin = static_cast<const char*>(from);
     queue_work(of(stream), [to, copy = std::vector<char>(begin, begin + bytes)] {
       std::memcpy(checked(to, copy.size()), copy.data(), copy.size());
@@ -257,7 +257,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
   const std::lock_guard lock(runtime_mutex());
   run_until([] { return of(cudaStream_t{}).queue.empty(); });  // other streams are not waited for
-  std::memcpy(is_known(to) ? checked(to, bytes) : to, is_known(from) ? checked(from, bytes) : from, bytes);
+  std::memcpy(is_memory(to) ? checked(to, bytes) : to, is_memory(from) ? checked(from, bytes) : from, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {

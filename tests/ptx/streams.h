@@ -45,7 +45,6 @@ void run_all();
 // Memory of the device and pinned memory of the host; filled with what is no number. Null is not freed.
 void* allocate(std::size_t bytes, bool on_device);
 void release(void* memory);
-bool is_known(const void* memory);  // of these two kinds
 
 // Every call of the runtime holds it.
 std::recursive_mutex& runtime_mutex();

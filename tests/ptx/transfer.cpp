@@ -47,52 +47,40 @@ struct Places {
   u64 at[kLanes];
 };
 
-// Operands: the values, then the base of the address, to which `value` is added.
-template <class T>
-void load(Warp& warp, const Instruction& i, u32 lanes) {
+// Calls f(lane, where) for the lanes of a load or a store. Operands: the values, then the base of the address, to which `value`
+// is added.
+template <class F>
+void for_each_place(Warp& warp, const Instruction& i, u32 lanes, u32 bytes, bool write, const F& f) {
   const u64* base = warp.row(i.operands[i.parts]);
-  constexpr u32 kBytes = sizeof(T);
-  const auto take = [&](u32 lane, const u8* from) {
-    for (u32 part = 0; part < i.parts; ++part) {
-      T v;
-      std::memcpy(&v, from + part * kBytes, kBytes);
-      warp.row(i.operands[part])[lane] = bits<T>(v);
-    }
-  };
-  const Places places(warp, i, lanes, base, kBytes * i.parts);
-  if (places.found && i.parts == 1) {
-    u64* d = warp.row(i.operands[0]);
-    for_each_lane(lanes, [&](u32 l) {
-      T v;
-      std::memcpy(&v, reinterpret_cast<const u8*>(places.at[l]), kBytes);
-      d[l] = bits<T>(v);
-    });
-  } else if (places.found) {
-    for_each_lane(lanes, [&](u32 l) { take(l, reinterpret_cast<const u8*>(places.at[l])); });
+  const Places places(warp, i, lanes, base, bytes);
+  if (places.found) {
+    for_each_lane(lanes, [&](u32 l) { f(l, reinterpret_cast<u8*>(places.at[l])); });
   } else {
     for_each_lane(lanes, [&](u32 l) {
       const u64 address = base[l] + static_cast<u64>(i.value);
-      take(l, locate(warp, i, l, i.space == Space::shared ? u64{as<u32>(address)} : address, kBytes * i.parts, false));
+      f(l, locate(warp, i, l, i.space == Space::shared ? u64{as<u32>(address)} : address, bytes, write));
     });
   }
 }
 
 template <class T>
+void load(Warp& warp, const Instruction& i, u32 lanes) {
+  for_each_place(warp, i, lanes, sizeof(T) * i.parts, false, [&](u32 lane, const u8* from) {
+    for (u32 part = 0; part < i.parts; ++part) {
+      T v;
+      std::memcpy(&v, from + part * sizeof(T), sizeof(T));
+      warp.row(i.operands[part])[lane] = bits<T>(v);
+    }
+  });
+}
+
+template <class T>
 void store(Warp& warp, const Instruction& i, u32 lanes) {
-  const u64* base = warp.row(i.operands[i.parts]);
-  constexpr u32 kBytes = sizeof(T);
-  const auto put = [&](u32 lane, u8* to) {
+  for_each_place(warp, i, lanes, sizeof(T) * i.parts, true, [&](u32 lane, u8* to) {
     for (u32 part = 0; part < i.parts; ++part) {
       const T v = as<T>(warp.row(i.operands[part])[lane]);
-      std::memcpy(to + part * kBytes, &v, kBytes);
+      std::memcpy(to + part * sizeof(T), &v, sizeof(T));
     }
-  };
-  const Places places(warp, i, lanes, base, kBytes * i.parts);
-  for_each_lane(lanes, [&](u32 l) {
-    const u64 address = base[l] + static_cast<u64>(i.value);
-    put(l, places.found
-               ? reinterpret_cast<u8*>(places.at[l])
-               : locate(warp, i, l, i.space == Space::shared ? u64{as<u32>(address)} : address, kBytes * i.parts, true));
   });
 }
 
