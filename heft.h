@@ -16,6 +16,7 @@
 #include "core/backend.h"
 #include "core/core_sharing.h"
 #include "core/device.h"
+#include "core/download.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/functors.h"

@@ -425,6 +425,8 @@ HEFT_HD void dual_step(const Team& team, const Options& o, const Batch& batch, A
 
 // ---- a step: a whole batch, from one state to the next
 
+constexpr double kShareUnits = 0x1p40;
+
 struct State {
   std::int64_t bad_sample = 0;  // 1 + the first sample whose loss or prior was not what it must be; 0: none so far
   bool bad_prior = false;       // it was its prior
@@ -434,7 +436,9 @@ struct State {
   Pool pool = {};
   // Sums over all steps since the state was made.
   std::int64_t steps = 0, clamped_steps = 0;
-  double effective_share = 0;  // effective sample size over n
+  // Effective sample size over n, in units of 1 / kShareUnits: the difference of whole numbers is exact, so that what an epoch
+  // sums up to does not depend on what came before it.
+  std::int64_t effective_share = 0;
 };
 
 HEFT_HD inline bool is_loss(double x) { return std::isfinite(x); }
@@ -496,7 +500,7 @@ HEFT_HD double step(const Team& team, const Options& o, const Batch& batch, Stat
     state.pool = pool;
     state.steps = was.steps + 1;
     state.clamped_steps = was.clamped_steps + (at_end ? 1 : 0);
-    state.effective_share = was.effective_share + share;
+    state.effective_share = was.effective_share + static_cast<std::int64_t>(share * kShareUnits);
   });
   return sums[2];
 }

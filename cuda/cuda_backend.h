@@ -19,7 +19,8 @@ class CudaBackend final : public Backend {
   void fill(Tensor& x, double value) override;
   void copy(const Tensor& source, Tensor& target) override;
   Tensor cast(const Tensor& x, DType dtype) override;
-  Tensor upload(const Tensor& x) override;  // upload.cpp
+  std::vector<Tensor> upload(const std::vector<Tensor>& tensors) override;                     // upload.cpp
+  std::function<std::vector<Tensor>()> download(const std::vector<Tensor>& tensors) override;  // download.cu
 
   // unary.cu, binary.cu, compare.cu
   Tensor unary(int op, Params params, const Tensor& x) override;

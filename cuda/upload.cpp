@@ -6,29 +6,15 @@
 
 #include "core/check.h"
 #include "cuda/cuda_backend.h"
+#include "cuda/pinned.h"
 #include "cuda/status.h"
 #include "cuda/stream.h"
 
 namespace heft {
 namespace {
 
-struct Event {
-  Event() { HEFT_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }
-  ~Event() { cudaEventDestroy(event); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  cudaEvent_t event = nullptr;
-};
-
-struct Pinned {
-  explicit Pinned(std::size_t bytes) : bytes(bytes) { HEFT_CUDA(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault)); }
-  ~Pinned() { cudaFreeHost(memory); }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-  void* memory = nullptr;
-  std::size_t bytes;
-  Event copied;  // the last copy out of it
-};
+using cuda::Event;
+using cuda::Pinned;
 
 // A copy may only overwrite a tensor that no queued work reads. A target that was free already when the call before this one
 // began was last read by work queued before that; so a copy waits for the work up to then and runs beside what has come since.
@@ -39,21 +25,31 @@ struct Target {
 
 class Uploads {
  public:
-  Tensor upload(const Tensor& x) {
+  std::vector<Tensor> upload(const std::vector<Tensor>& tensors) {
     const std::lock_guard lock(mutex_);
-    const auto bytes = static_cast<std::size_t>(x.numel()) * size_of(x.dtype());
-    Pinned& pinned = pinned_for(bytes);
-    std::memcpy(pinned.memory, x.raw(), bytes);
-    Target& target = target_for(x);
+    std::size_t total = 0;
+    for (const Tensor& x : tensors) total += bytes_of(x);
+    Pinned& pinned = pinned_for(total);
+    auto* to = static_cast<unsigned char*>(pinned.memory);
+    std::vector<Tensor> targets;
+    for (const Tensor& x : tensors) {
+      std::memcpy(to, x.raw(), bytes_of(x));
+      to += bytes_of(x);
+      targets.push_back(target_for(x));
+    }
     HEFT_CUDA(cudaStreamWaitEvent(stream_, calls_[call_ % 2].event, 0));
-    HEFT_CUDA(cudaMemcpyAsync(target.tensor.mutable_raw(), pinned.memory, bytes, cudaMemcpyHostToDevice, stream_));
+    const auto* from = static_cast<const unsigned char*>(pinned.memory);
+    for (Tensor& target : targets) {
+      HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), from, bytes_of(target), cudaMemcpyHostToDevice, stream_));
+      from += bytes_of(target);
+    }
     HEFT_CUDA(cudaEventRecord(pinned.copied.event, stream_));
     HEFT_CUDA(cudaStreamWaitEvent(cuda::stream(), pinned.copied.event, 0));
     // The work queued by now; what the next call waits for.
     HEFT_CUDA(cudaEventRecord(calls_[++call_ % 2].event, cuda::stream()));
-    // Not this one, which nobody but us holds yet.
-    for (Target& other : targets_) other.was_free = &other != &target && other.tensor.storage_users() == 1;
-    return target.tensor;
+    // Not these, which somebody else holds now.
+    for (Target& target : targets_) target.was_free = target.tensor.storage_users() == 1;
+    return targets;
   }
 
   Uploads() {
@@ -62,7 +58,9 @@ class Uploads {
   }
 
  private:
-  static constexpr std::size_t kMostTargets = 16;  // kept; more are made where more batches are held at once
+  static constexpr std::size_t kMostTargets = 64;  // kept; more are made where more batches are held at once
+
+  static std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
 
   Pinned& pinned_for(std::size_t bytes) {
     for (const auto& one : pinned_) {
@@ -78,15 +76,13 @@ class Uploads {
     return *place;
   }
 
-  Target& target_for(const Tensor& x) {
-    for (Target& target : targets_)
-      if (target.was_free && target.tensor.storage_users() == 1 && target.tensor.shape() == x.shape() &&
-          target.tensor.dtype() == x.dtype())
-        return target;
+  Tensor target_for(const Tensor& x) {
+    for (const auto& [tensor, was_free] : targets_)
+      if (was_free && tensor.storage_users() == 1 && tensor.shape() == x.shape() && tensor.dtype() == x.dtype()) return tensor;
     // Memory that the allocator gives out may still be read by queued work, so this copy waits for all of it.
     HEFT_CUDA(cudaEventRecord(calls_[call_ % 2].event, cuda::stream()));
     if (targets_.size() == kMostTargets) targets_.erase(targets_.begin());
-    return targets_.emplace_back(Target{Tensor::empty(x.shape(), x.dtype(), Device::cuda())});
+    return targets_.emplace_back(Target{Tensor::empty(x.shape(), x.dtype(), Device::cuda())}).tensor;
   }
 
   std::mutex mutex_;
@@ -99,12 +95,12 @@ class Uploads {
 
 }  // namespace
 
-Tensor CudaBackend::upload(const Tensor& x) {
-  check<DeviceError>(x.device().is_cpu() && x.is_contiguous() && !cuda::capturing(), "upload",
-                     "expected a contiguous tensor on the cpu, outside a capture; got one on {}", x.device());
-  if (x.numel() == 0) return x.to(Device::cuda());
+std::vector<Tensor> CudaBackend::upload(const std::vector<Tensor>& tensors) {
+  for (const Tensor& x : tensors)
+    check<DeviceError>(x.device().is_cpu() && x.is_contiguous() && !cuda::capturing(), "upload",
+                       "expected contiguous tensors on the cpu, outside a capture; got one on {}", x.device());
   static auto* uploads = new Uploads;  // never destroyed, as the stream
-  return uploads->upload(x);
+  return uploads->upload(tensors);
 }
 
 }  // namespace heft

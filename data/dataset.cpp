@@ -10,12 +10,23 @@
 namespace heft::data {
 
 Batch Batch::to(Device device) const {
-  const auto move = [device](const Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  // The bulk of it beside whatever is queued there.
-  const Tensor uploaded = device.is_cuda() && images.defined() && images.device().is_cpu() && is_floating(images.dtype())
-                              ? backend_for(device, images.dtype()).upload(images.contiguous())
-                              : move(images);
-  return {uploaded, move(labels), move(indices), move(groups), move(clean_labels), move(partner_labels), move(own_share)};
+  Batch there = *this;
+  std::vector<Tensor*> from_host;  // to a GPU they go together, beside whatever is queued there
+  std::vector<Tensor> tensors;
+  for (Tensor* x : {&there.images, &there.labels, &there.indices, &there.groups, &there.clean_labels, &there.partner_labels,
+                    &there.own_share}) {
+    if (!x->defined()) continue;
+    if (device.is_cuda() && x->device().is_cpu() && x->numel() > 0) {
+      from_host.push_back(x);
+      tensors.push_back(x->contiguous());
+    } else {
+      *x = x->to(device);
+    }
+  }
+  if (from_host.empty()) return there;
+  const std::vector<Tensor> uploaded = backend_for(device, DType::f32).upload(tensors);
+  for (std::size_t i = 0; i < uploaded.size(); ++i) *from_host[i] = uploaded[i];
+  return there;
 }
 
 std::vector<std::int64_t> Dataset::labels() const {

@@ -117,6 +117,7 @@ class ExponentialWeights final : public Reduction {
   void compute(const Batch& batch, std::span<double> weights, bool update) override;
   double log_divisor() const override;
   std::optional<tilt::Options> on_device() const override;
+  std::unique_ptr<Reduction> clone() const override { return std::make_unique<ExponentialWeights>(*this); }
   void solve_on_seen();
   tilt::Options options_now() const;
 

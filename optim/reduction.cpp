@@ -158,19 +158,31 @@ void Reduction::upload() {
 // Brings what is known here up to date with the device.
 void Reduction::fetch() const {
   if (!device_.ahead) return;
-  const Tensor bytes = device_.state.to(Device::cpu());
-  std::memcpy(&state_, bytes.raw(), sizeof(tilt::State));
+  const Tensor state = device_.state.to(Device::cpu());
   device_.ahead = false;
   const bool is_open = open_.on_device;
   open_.on_device = false;
-  if (state_.bad_sample == 0) {
-    const std::vector<double> losses = on_host(device_.batch.losses);
-    const std::vector<double> prior = device_.batch.prior.defined() ? on_host(device_.batch.prior) : std::vector<double>{};
-    weights_ = on_host(device_.batch.weights);
-    prior_ = prior;
-    mean_loss_ = batch_mean(losses);
-  }
+  take(state, device_.batch);
   if (is_open) open_.log_divisor = log_divisor();
+}
+
+void Reduction::take(const Tensor& state, const DeviceBatch& batch) const {
+  std::memcpy(&state_, state.raw(), sizeof(tilt::State));
+  if (state_.bad_sample != 0) return;
+  const std::vector<double> losses = on_host(batch.losses);
+  weights_ = on_host(batch.weights);
+  prior_ = batch.prior.defined() ? on_host(batch.prior) : std::vector<double>{};
+  mean_loss_ = batch_mean(losses);
+}
+
+std::unique_ptr<Reduction> Reduction::as_of(const Tensor& state, const DeviceBatch& batch) const {
+  std::unique_ptr<Reduction> copy = stays_on_device() ? clone() : nullptr;
+  check(copy != nullptr, name(), "expected a reduction that stays on a device, and can be copied");
+  copy->open_ = {};
+  copy->device_ = {};
+  copy->device_.batch = batch;
+  copy->take(state, batch);
+  return copy;
 }
 
 void Reduction::replayed(const DeviceBatch& batch) {

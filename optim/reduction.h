@@ -85,12 +85,17 @@ class Reduction {
   };
   const DeviceBatch& device_batch() const { return device_.batch; }
   void replayed(const DeviceBatch& batch);
+  // This reduction after a batch there, for who reads its numbers later: `state` and `batch` are what device_state() and
+  // device_batch() held then, on the CPU (core/download.h). Where stays_on_device().
+  std::unique_ptr<Reduction> as_of(const Tensor& state, const DeviceBatch& batch) const;
   // A state has been loaded that knows of no bad sample.
   void forget_errors();
 
  protected:
   // How weights are computed where the losses lie; none: only on the host.
   virtual std::optional<tilt::Options> on_device() const { return {}; }
+  // A copy, for as_of(): where on_device() gives anything.
+  virtual std::unique_ptr<Reduction> clone() const { return nullptr; }
   // The state of the running average and the last batch: to read, and to change.
   const tilt::State& known() const;
   tilt::State& change();
@@ -131,6 +136,7 @@ class Reduction {
   void remember(const Batch& batch, const std::vector<double>& weights, double log_divisor_before);
   Variable reduce_on_device(const Variable& losses, const SampleInfo& about, const tilt::Options& options);
   void fetch() const;
+  void take(const Tensor& state, const DeviceBatch& batch) const;
 
   mutable Open open_;
   mutable std::vector<double> weights_, prior_;
@@ -148,6 +154,7 @@ class Mean final : public Reduction {
  private:
   void compute(const Batch& batch, std::span<double> weights, bool update) override;
   std::optional<tilt::Options> on_device() const override { return tilt::Options{.mean = true}; }
+  std::unique_ptr<Reduction> clone() const override { return std::make_unique<Mean>(*this); }
 };
 
 // A number in a state, as a rank-0 f64 tensor; `op` tags the ValueError that take_number throws when it is missing.

@@ -106,19 +106,13 @@ void EpochMeter::begin(const optim::Optimizer& opt) {
 }
 
 void EpochMeter::add(const Tensor& logits, const data::Batch& batch, const Tensor& losses) {
-  Seen seen{.number = ++seen_, .losses = losses, .predicted = {}, .labels = {}, .clean_labels = {}};
   report_.images += losses.numel();
-  if (logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size())) {
-    seen.predicted = argmax(logits);
-    seen.labels = batch.labels;
-    seen.clean_labels = batch.clean_labels;
-  }
-  if (losses.device().is_cpu()) {
-    count(seen);
-  } else {
-    seen.losses = losses.clone();  // a recorded step writes there again
-    waiting_.push_back(std::move(seen));
-  }
+  const bool classified = logits.rank() == 2 && logits.size(1) == static_cast<std::int64_t>(predicted_.size());
+  Seen seen{.number = ++seen_,
+            .values = Download(classified ? std::vector{losses, argmax(logits), batch.labels, batch.clean_labels}
+                                          : std::vector{losses, Tensor{}, Tensor{}, Tensor{}})};
+  if (losses.device().is_cpu()) count(seen);
+  else waiting_.push_back(std::move(seen));
   describe();
 }
 
@@ -143,7 +137,7 @@ void EpochMeter::count_steps(const optim::Reduction& reduction) {
   const tilt::State& now = reduction.tally();
   if (reduction.stays_on_device() && now.steps > tally_.steps) {
     steps_ += now.steps - tally_.steps;
-    effective_ += now.effective_share - tally_.effective_share;
+    effective_ += static_cast<double>(now.effective_share - tally_.effective_share) / tilt::kShareUnits;
     clamped_ += solves ? now.clamped_steps - tally_.clamped_steps : 0;
     tally_ = now;
   } else {
@@ -158,13 +152,12 @@ void EpochMeter::count_steps(const optim::Reduction& reduction) {
 }
 
 void EpochMeter::count(const Seen& seen) {
-  loss_sum_ += sum(seen.losses.astype(DType::f64)).item();
-  images_looked_at_ += seen.losses.numel();
-  if (!seen.predicted.defined()) return;
-  const auto numbers = [](const Tensor& x) { return x.to(Device::cpu()).to_vector<std::int64_t>(); };
-  const std::vector<std::int64_t> predicted = numbers(seen.predicted), label = numbers(seen.labels);
-  std::vector<std::int64_t> clean;
-  if (seen.clean_labels.defined()) clean = numbers(seen.clean_labels);
+  const std::vector<Tensor> values = seen.values.values();
+  loss_sum_ += sum(values[0].astype(DType::f64)).item();
+  images_looked_at_ += values[0].numel();
+  if (!values[1].defined()) return;
+  const auto predicted = values[1].to_vector<std::int64_t>(), label = values[2].to_vector<std::int64_t>();
+  const auto clean = values[3].defined() ? values[3].to_vector<std::int64_t>() : std::vector<std::int64_t>{};
   for (std::size_t i = 0; i < predicted.size(); ++i) {
     correct_ += predicted[i] == label[i];
     if (!clean.empty() && clean[i] >= 0 && clean[i] != label[i]) {

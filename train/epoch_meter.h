@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/download.h"
 #include "train/fit.h"
 
 namespace heft::train {
@@ -39,10 +40,9 @@ class EpochMeter {
 
  private:
   using Clock = std::chrono::steady_clock;
-  // Of a batch, where it was computed.
   struct Seen {
-    std::int64_t number;                             // 1, 2, ...
-    Tensor losses, predicted, labels, clean_labels;  // the last three undefined where there are no class logits
+    std::int64_t number;  // of the batch: 1, 2, ...
+    Download values;      // losses, predictions, labels, clean labels; the last three undefined where there are no class logits
   };
   void count(const Seen& batch);
   void count_steps(const optim::Reduction& reduction);

@@ -34,14 +34,14 @@ class HardSamples {
  public:
   // Keeps `count` of each kind; indices lie in [0, source_size).
   HardSamples(int count, std::int64_t source_size, data::Normalization normalize);
-  // images: f32 (N, C, H, W), of which the sample is number i. Its pixels are filled in here.
+  // images: f32 (N, C, H, W), of which the sample is number i. A GPU is not waited for.
   void add(HardSample sample, const Tensor& images, std::int64_t i);
   void begin_epoch();
   std::int64_t source_size() const { return static_cast<std::int64_t>(margins_.size()); }
 
   // Of this epoch, each sample once.
-  const std::vector<HardSample>& hardest() const { return hardest_; }    // largest loss first
-  const std::vector<HardSample>& suspects() const { return suspects_; }  // lowest margin first, all below 0
+  std::vector<HardSample> hardest() const { return with_pixels(hardest_); }    // largest loss first
+  std::vector<HardSample> suspects() const { return with_pixels(suspects_); }  // lowest margin first, all below 0
 
   // "margins", "seen", and the lists. load_state throws ValueError naming what does not fit, and changes nothing then; labels
   // lie in [0, classes).
@@ -49,13 +49,18 @@ class HardSamples {
   void load_state(const std::map<std::string, Tensor>& state, std::int64_t classes);
 
  private:
-  std::vector<std::uint8_t> pixels(const Tensor& images, std::int64_t i) const;
+  // Most of them are not kept for long, so that their pixels are made when somebody asks.
+  struct Kept {
+    HardSample sample;
+    Tensor image = {};  // of its own; undefined: its pixels are there, or it is no picture
+  };
+  std::vector<HardSample> with_pixels(const std::vector<Kept>& kept) const;
 
   std::size_t count_;
   data::Normalization normalize_;
   std::vector<float> margins_;  // sums, by index
   std::vector<std::int32_t> seen_;
-  std::vector<HardSample> hardest_, suspects_;
+  std::vector<Kept> hardest_, suspects_;
 };
 
 }  // namespace heft::train

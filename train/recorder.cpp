@@ -32,10 +32,13 @@ RecorderOptions checked(const RecorderOptions& options) {
   return options;
 }
 
-std::vector<std::int64_t> integers(const Tensor& x) { return x.to(Device::cpu()).to_vector<std::int64_t>(); }
+// What is read of a batch.
+enum Number { kLosses, kReduced, kPrior, kProbabilities, kLabels, kIndices, kCleanLabels, kState, kWeights, kNumbers };
+
+constexpr std::size_t kBehind = 2;  // batches whose numbers are on their way while more are computed
 
 void append(std::vector<double>& to, const Tensor& from) {
-  const std::vector<double> values = from.to(Device::cpu()).to_vector<double>();
+  const std::vector<double> values = from.to_vector<double>();
   to.insert(to.end(), values.begin(), values.end());
 }
 
@@ -130,27 +133,57 @@ Recorder::Sums Recorder::no_sums() const {
           .count_by_class = std::vector<std::int64_t>(class_counts_.size())};
 }
 
+Recorder::Read Recorder::read(const BatchReport& report) const {
+  const optim::Reduction& reduction = report.optimizer.reduction();
+  const bool classified = report.logits.rank() == 2 && report.logits.size(1) == static_cast<std::int64_t>(class_counts_.size());
+  // Of a whole step that stays on a device.
+  const bool later = report.losses.device().is_cuda() && reduction.stays_on_device() && options_.accumulate == 1;
+  std::vector<Tensor> numbers(kNumbers);
+  numbers[kLosses] = report.losses, numbers[kReduced] = report.reduced, numbers[kPrior] = report.prior;
+  if (classified) {
+    numbers[kProbabilities] = softmax(report.logits, 1);
+    numbers[kLabels] = report.batch.labels, numbers[kIndices] = report.batch.indices;
+    numbers[kCleanLabels] = report.batch.clean_labels;
+  }
+  if (later) numbers[kState] = reduction.device_state(), numbers[kWeights] = reduction.device_batch().weights;
+  return {.epoch = report.epoch,
+          .stepped = report.stepped,
+          .lr = report.optimizer.lr(),
+          .images = report.batch.images,
+          .reduction = &reduction,
+          .later = later,
+          .numbers = Download(numbers)};
+}
+
 void Recorder::add(const BatchReport& report) {
-  add_part(report);
-  if (report.stepped) finish_step(report);
+  waiting_.push_back(read(report));
+  take_in_all_but(waiting_.back().later ? kBehind : 0);
 }
 
-void Recorder::add_part(const BatchReport& report) {
-  image_shape_ = report.batch.images.shape().without(0);
-  open_.images.push_back(report.batch.images);
-  append(open_.losses, report.losses);
-  append(open_.reduced, report.reduced);
-  if (report.prior.defined()) append(open_.priors, report.prior);
-  const auto classes = static_cast<std::int64_t>(class_counts_.size());
-  if (report.logits.rank() == 2 && report.logits.size(1) == classes) add_samples(report);
+void Recorder::take_in_all_but(std::size_t waiting) {
+  for (; waiting_.size() > waiting; waiting_.pop_front()) take_in(waiting_.front());
 }
 
-void Recorder::add_samples(const BatchReport& report) {
-  const std::vector<float> p = softmax(report.logits, 1).to(Device::cpu()).to_vector<float>();
-  const std::vector<std::int64_t> labels = integers(report.batch.labels), indices = integers(report.batch.indices);
-  const bool clean_known = report.batch.clean_labels.defined();
+void Recorder::take_in(const Read& batch) {
+  const std::vector<Tensor> numbers = batch.numbers.values();
+  image_shape_ = batch.images.shape().without(0);
+  open_.images.push_back(batch.images);
+  append(open_.losses, numbers[kLosses]);
+  append(open_.reduced, numbers[kReduced]);
+  if (numbers[kPrior].defined()) append(open_.priors, numbers[kPrior]);
+  if (numbers[kProbabilities].defined()) add_samples(numbers);
+  if (!batch.stepped) return;
+  if (numbers[kState].defined())
+    finish_step(batch, *batch.reduction->as_of(numbers[kState], {numbers[kReduced], numbers[kWeights], numbers[kPrior]}));
+  else finish_step(batch, *batch.reduction);
+}
+
+void Recorder::add_samples(const std::vector<Tensor>& numbers) {
+  const auto integers = [&](Number which) { return numbers[which].to_vector<std::int64_t>(); };
+  const std::vector<float> p = numbers[kProbabilities].to_vector<float>();
+  const std::vector<std::int64_t> labels = integers(kLabels), indices = integers(kIndices);
   const std::vector<std::int64_t> clean =
-      clean_known ? integers(report.batch.clean_labels) : std::vector<std::int64_t>(labels.size(), -1);
+      numbers[kCleanLabels].defined() ? integers(kCleanLabels) : std::vector<std::int64_t>(labels.size(), -1);
   const std::size_t classes = class_counts_.size();
   for (std::size_t i = 0; i < labels.size(); ++i) {
     HardSample sample{.index = indices[i], .label = labels[i], .clean_label = clean[i]};
@@ -159,8 +192,7 @@ void Recorder::add_samples(const BatchReport& report) {
   }
 }
 
-void Recorder::finish_step(const BatchReport& report) {
-  const optim::Reduction& reduction = report.optimizer.reduction();
+void Recorder::finish_step(const Read& batch, const optim::Reduction& reduction) {
   const auto* exponential = dynamic_cast<const optim::ExponentialWeights*>(&reduction);
   open_.weights = reduction.weights();
   open_.reduction = reduction.name();
@@ -172,7 +204,7 @@ void Recorder::finish_step(const BatchReport& report) {
   epoch_.loss += n * mean_loss;
   epoch_.weighted_loss += n * weighted_loss;
   weigh_samples();
-  if (++step_ % options_.every == 0) write_step(report, mean_loss, weighted_loss);
+  if (++step_ % options_.every == 0) write_step(batch, reduction, mean_loss, weighted_loss);
   if (open_.weights.size() >= shown_.weights.size()) shown_ = std::move(open_);
   open_ = {};
 }
@@ -191,18 +223,19 @@ void Recorder::weigh_samples() {
   open_.images.clear();
 }
 
-void Recorder::write_step(const BatchReport& report, double mean_loss, double weighted_loss) {
+void Recorder::write_step(const Read& batch, const optim::Reduction& reduction, double mean_loss, double weighted_loss) {
   // The reduction's own mean loss is of what it got, class weights in the exponent and all.
-  Scalars scalars = {{"mean_loss", mean_loss}, {"weighted_loss", weighted_loss}, {"lr", report.optimizer.lr()}};
-  for (const auto& [name, value] : report.optimizer.reduction().diagnostics())
+  Scalars scalars = {{"mean_loss", mean_loss}, {"weighted_loss", weighted_loss}, {"lr", batch.lr}};
+  for (const auto& [name, value] : reduction.diagnostics())
     if (name != "mean_loss") scalars.emplace_back(name, value);
-  Json line = {{"epoch", report.epoch}, {"step", step_}, {"samples", open_.weights.size()}};
+  Json line = {{"epoch", batch.epoch}, {"step", step_}, {"samples", open_.weights.size()}};
   for (const auto& [name, value] : scalars) line[name] = value;
   steps_.add(record::text(line));
   events_.add(step_, tagged("step/", std::move(scalars)));
 }
 
 void Recorder::end_epoch(const EpochReport& report) {
+  take_in_all_but(0);
   snapshots_.add(snapshot_line(report));
   write_samples(report.epoch);
   events_.add(step_, tagged("epoch/", epoch_scalars(report, epoch_.weighted_loss / epoch_.images)));

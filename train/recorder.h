@@ -17,11 +17,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/download.h"
 #include "train/fit.h"
 #include "train/hard_samples.h"
 #include "train/metrics_log.h"
@@ -50,7 +52,8 @@ void check_records(const std::string& folder, const std::map<std::string, Tensor
 
 // Bind add() to FitOptions::on_batch and call end_epoch() from on_epoch. What is said of classes and samples needs logits of
 // shape (N, classes) and stays empty otherwise. It changes nothing of the network, the optimizer or the random numbers: a
-// recorded run has the bits of one that is not.
+// recorded run has the bits of one that is not. On a GPU nothing waits for a step: its numbers are read while the next ones
+// run, so that the optimizer of the reports must be there until end_epoch() or state().
 class Recorder {
  public:
   // `folder` must exist. Throws ValueError naming the option or what is wrong with the state, DataError where a file cannot be
@@ -63,6 +66,16 @@ class Recorder {
   std::map<std::string, Tensor> state();
 
  private:
+  // A batch whose numbers are on their way.
+  struct Read {
+    int epoch;
+    bool stepped;
+    double lr;
+    Tensor images;
+    const optim::Reduction* reduction;
+    bool later;  // not to be waited for yet
+    Download numbers;
+  };
   // One step's samples, in the order of the reduction's weights.
   struct Step {
     std::vector<double> losses, reduced, priors;
@@ -80,11 +93,13 @@ class Recorder {
     std::vector<std::int64_t> count_by_class;
   };
   void load_state(const std::map<std::string, Tensor>& state);
-  void add_part(const BatchReport& report);
-  void add_samples(const BatchReport& report);
-  void finish_step(const BatchReport& report);
+  Read read(const BatchReport& report) const;
+  void take_in_all_but(std::size_t waiting);
+  void take_in(const Read& batch);
+  void add_samples(const std::vector<Tensor>& numbers);
+  void finish_step(const Read& batch, const optim::Reduction& reduction);
   void weigh_samples();
-  void write_step(const BatchReport& report, double mean_loss, double weighted_loss);
+  void write_step(const Read& batch, const optim::Reduction& reduction, double mean_loss, double weighted_loss);
   std::string snapshot_line(const EpochReport& report) const;
   void write_samples(int epoch) const;
   Sums no_sums() const;
@@ -98,6 +113,7 @@ class Recorder {
   TensorBoardLog events_;
   HardSamples hard_;
   Shape image_shape_;
+  std::deque<Read> waiting_;
   Step open_;   // of which not all parts have come
   Step shown_;  // of the largest steps of this epoch, the last
   Sums epoch_;

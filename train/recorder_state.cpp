@@ -80,8 +80,8 @@ std::vector<HardSample> samples_of(const NamedState& state, std::int64_t sources
 
 std::map<std::string, Tensor> HardSamples::state() const {
   NamedState all = {{"margins", Tensor::from(margins_)}, {"seen", Tensor::from(seen_)}};
-  put(all, "hardest.", state_of(hardest_));
-  put(all, "suspects.", state_of(suspects_));
+  put(all, "hardest.", state_of(hardest()));
+  put(all, "suspects.", state_of(suspects()));
   return all;
 }
 
@@ -89,8 +89,12 @@ void HardSamples::load_state(const std::map<std::string, Tensor>& state, std::in
   const std::int64_t sources = source_size();
   std::vector<float> margins = take(state, "margins", DType::f32, sources).to_vector<float>();
   std::vector<std::int32_t> seen = take(state, "seen", DType::i32, sources).to_vector<std::int32_t>();
-  std::vector<HardSample> hardest = samples_of(part_of(state, "hardest."), sources, classes);
-  std::vector<HardSample> suspects = samples_of(part_of(state, "suspects."), sources, classes);
+  const auto list_of = [&](const char* name) {
+    std::vector<Kept> list;
+    for (HardSample& sample : samples_of(part_of(state, name), sources, classes)) list.push_back({std::move(sample)});
+    return list;
+  };
+  std::vector<Kept> hardest = list_of("hardest."), suspects = list_of("suspects.");
   check(std::all_of(seen.begin(), seen.end(), [](std::int32_t n) { return n >= 0; }), kOp,
         "expected counts as 'seen' in the state of these records; there are negative ones");
   check(std::max(hardest.size(), suspects.size()) <= count_, kOp,
@@ -103,6 +107,7 @@ void HardSamples::load_state(const std::map<std::string, Tensor>& state, std::in
 }
 
 std::map<std::string, Tensor> Recorder::state() {
+  take_in_all_but(0);
   check(open_.images.empty(), kOp, "expected a state to be taken after a whole step; parts of one are there");
   steps_.sync();
   snapshots_.sync();

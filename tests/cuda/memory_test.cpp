@@ -4,6 +4,7 @@
 
 #include "autograd/images.h"
 #include "core/backend.h"
+#include "core/download.h"
 #include "core/ops.h"
 #include "core/random.h"
 #include "cuda/cuda.h"
@@ -69,6 +70,43 @@ TEST_CASE("values cross to a GPU and back, whatever the strides and types", "[co
   CHECK(sum(target).item() == 7 * 4 + 3 * 2);
   CHECK(there.clone().to_vector<float>() == x.to_vector<float>());
   CHECK_FALSE(there.clone().shares_storage(there));
+}
+
+TEST_CASE("a download has what its tensors held when it was asked for", "[core][cuda]") {
+  const Device device = cuda::is_available() ? Device::cuda() : Device::cpu();
+  const auto there = [device](const Tensor& x) { return x.to(device); };
+  const std::vector<Tensor> here = {
+      random_normal({3, 5}),           Tensor::arange(7),     Tensor::from(std::vector<std::uint8_t>{1, 2, 3}),
+      Tensor::scalar(2.5, DType::f64), Tensor::empty({0, 4}), random_normal({300, 7})};
+  std::vector<Tensor> tensors;
+  for (const Tensor& x : here) tensors.push_back(there(x).clone());
+  const Tensor wide = there(here[0]);
+  tensors.push_back(wide.slice(1, 1, 3));               // not contiguous
+  tensors.push_back(wide.select(0, 1).slice(0, 1, 5));  // at an address that is no multiple of 16
+  tensors.push_back(tensors[2].slice(0, 1, 3));         // nor of 4
+  tensors.emplace_back();
+  tensors.push_back(here[1].clone());                                                        // on the CPU
+  for (int i = 0; i < 17; ++i) tensors.push_back(Tensor::full({2}, i, DType::i32, device));  // more than a kernel takes
+  std::vector<Tensor> want;
+  for (const Tensor& x : tensors) want.push_back(x.defined() ? x.to(Device::cpu()).clone() : x);
+  const Download once(tensors), again(tensors);
+  for (Tensor& x : tensors)
+    if (x.defined()) x.fill_(9);
+  const Download later({tensors[0]});
+  for (const Download* download : {&again, &once, &once}) {
+    const std::vector<Tensor> got = download->values();
+    REQUIRE(got.size() == want.size());
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      INFO("tensor " << i);
+      REQUIRE(got[i].defined() == want[i].defined());
+      if (!got[i].defined()) continue;
+      CHECK((got[i].device().is_cpu() && got[i].is_contiguous() && got[i].dtype() == want[i].dtype()));
+      REQUIRE(got[i].shape() == want[i].shape());
+      CHECK(got[i].to_vector<double>() == want[i].to_vector<double>());
+    }
+  }
+  CHECK(later.values()[0].to_vector<float>() == std::vector<float>(15, 9));
+  CHECK(Download().values().empty());
 }
 
 TEST_CASE("a convolution's layout on a GPU is the same values", "[core][cuda]") {

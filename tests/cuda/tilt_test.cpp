@@ -54,7 +54,7 @@ void check_same(const tilt::State& got, const tilt::State& want) {
   check_near(got.average.mass, want.average.mass);
   check_near(got.average.mean_prior, want.average.mean_prior);
   check_near(got.average.mean_loss, want.average.mean_loss);
-  check_near(got.effective_share, want.effective_share);
+  check_near(static_cast<double>(got.effective_share), static_cast<double>(want.effective_share));
 }
 
 struct Case {
@@ -81,6 +81,22 @@ std::vector<Case> cases() {
 }
 
 }  // namespace
+
+TEST_CASE("what a step adds to the sums over all steps does not depend on them", "[optim]") {
+  tilt::State fresh_sums = fresh(0.3), old_sums = fresh_sums;
+  old_sums.effective_share = static_cast<std::int64_t>(12345.678 * tilt::kShareUnits);
+  const tilt::State began = old_sums;
+  RandomSequence random({.seed = 8});
+  std::vector<double> losses(16), weights(16), scratch(16);
+  for (int step = 0; step < 100; ++step) {
+    for (double& loss : losses) loss = random.uniform();
+    for (tilt::State* state : {&fresh_sums, &old_sums})
+      tilt::step(tilt::OneThread{}, {}, {.n = 16, .losses = losses.data()}, *state, true, weights.data(), scratch.data());
+    REQUIRE(old_sums.effective_share - began.effective_share == fresh_sums.effective_share);
+  }
+  const double share = static_cast<double>(fresh_sums.effective_share) / tilt::kShareUnits;
+  CHECK((share > 50 && share < 99));
+}
 
 TEST_CASE("exponential weights on a GPU are the CPU's, step by step", "[optim][cuda]") {
   if (!cuda::is_available()) HEFT_SKIP("exponential weights on a GPU: " + cuda::why_unavailable());

@@ -10,6 +10,7 @@
 #include "autograd/elementwise.h"
 #include "autograd/reduce.h"
 #include "core/random.h"
+#include "cuda/cuda.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
 #include "optim/cvar.h"
@@ -37,8 +38,8 @@ ModulePtr small_net() {
   return models::mlp({.inputs = test::kBlobSide * test::kBlobSide, .hidden = {16}, .classes = 4});
 }
 
-data::Loader small_loader(const data::DatasetPtr& dataset) {
-  return data::Loader(dataset, {.batch_size = 32, .shuffle = true, .seed = 5});
+data::Loader small_loader(const data::DatasetPtr& dataset, Device device = Device::cpu()) {
+  return data::Loader(dataset, {.batch_size = 32, .shuffle = true, .seed = 5, .device = device});
 }
 
 std::vector<json> lines_of(const std::string& path) {
@@ -56,7 +57,7 @@ struct Seen {
 
 std::vector<Seen> record(const std::string& folder, optim::Optimizer& opt, const ModulePtr& net,
                          const data::DatasetPtr& dataset, FitOptions options, const train::RecorderOptions& recording = {}) {
-  data::Loader batches = small_loader(dataset);
+  data::Loader batches = small_loader(dataset, net->parameters().front().device());
   Recorder recorder(folder, batches, recording);
   std::vector<Seen> steps;
   Seen open;
@@ -85,27 +86,28 @@ double mean_of(const std::vector<double>& x, const std::vector<double>* w = null
   return sum / static_cast<double>(x.size());
 }
 
-}  // namespace
-
-TEST_CASE("Recorder: a step's numbers are those of its losses and weights", "[train][record]") {
+// 100 samples in batches of 32, so many to a step.
+void check_steps(Device device, int accumulate, const std::vector<std::size_t>& sizes) {
   const TemporaryDirectory folder;
   const ModulePtr net = small_net();
+  net->to(device);
   optim::ABSGD opt(net->parameters(), {.lr = 0.1, .lambda = 0.5});
   const Tensor weights = Tensor::from(std::vector<double>{0.5, 1, 1.5, 3});
-  // 100 samples in batches of 32, two to a step: 64 and 36.
   const std::vector<Seen> run =
       record(folder.path(), opt, net, blobs({40, 30, 20, 10}),
-             {.epochs = 2, .class_weights = weights, .accumulate = 2, .test = blobs({5, 4, 3, 2}, 2)}, {.accumulate = 2});
+             {.epochs = 2, .class_weights = weights, .accumulate = accumulate, .test = blobs({5, 4, 3, 2}, 2)},
+             {.accumulate = accumulate});
   const std::vector<json> lines = lines_of(folder.file("steps.jsonl"));
-  REQUIRE(lines.size() == 4);
-  REQUIRE(run.size() == 4);
+  REQUIRE(lines.size() == 2 * sizes.size());
+  REQUIRE(run.size() == lines.size());
   for (std::size_t k = 0; k < lines.size(); ++k) {
     const Seen& step = run[k];
     const json& line = lines[k];
     INFO(line.dump());
-    CHECK(line["epoch"] == 1 + k / 2);
+    CHECK(line["epoch"] == 1 + k / sizes.size());
     CHECK(line["step"] == k + 1);
-    REQUIRE(line["samples"] == (k % 2 ? 36 : 64));
+    REQUIRE(line["samples"] == sizes[k % sizes.size()]);
+    REQUIRE(step.losses.size() == sizes[k % sizes.size()]);
     CHECK(line["mean_loss"].get<double>() == Approx(mean_of(step.losses)));
     CHECK(line["weighted_loss"].get<double>() == Approx(mean_of(step.losses, &step.weights)));
     const double sum = mean_of(step.weights), squares = mean_of(step.weights, &step.weights);
@@ -122,6 +124,19 @@ TEST_CASE("Recorder: a step's numbers are those of its losses and weights", "[tr
     CHECK(line["lambda"] == 0.5);
     CHECK(line["lr"] == 0.1);
   }
+}
+
+}  // namespace
+
+TEST_CASE("Recorder: a step's numbers are those of its losses and weights", "[train][record]") {
+  check_steps(Device::cpu(), 1, {32, 32, 32, 4});
+  check_steps(Device::cpu(), 2, {64, 36});
+}
+
+TEST_CASE("Recorder: on a GPU, too, where they are read steps later", "[train][record][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("a recorder on a GPU: " + cuda::why_unavailable());
+  check_steps(Device::cuda(), 1, {32, 32, 32, 4});
+  check_steps(Device::cuda(), 2, {64, 36});
 }
 
 TEST_CASE("Recorder: snapshots hold the last full step and the epoch's sums by class", "[train][record]") {

@@ -1,0 +1,31 @@
+// What batches of input, and numbers on their way back, pass through: memory of the CPU that a GPU reaches by itself, and the
+// event that says when it has. Internal to cuda/.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+#include "cuda/status.h"
+
+namespace heft::cuda {
+
+struct Event {
+  Event() { HEFT_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }
+  ~Event() { cudaEventDestroy(event); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  cudaEvent_t event = nullptr;
+};
+
+struct Pinned {
+  explicit Pinned(std::size_t bytes) : bytes(bytes) { HEFT_CUDA(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault)); }
+  ~Pinned() { cudaFreeHost(memory); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  void* memory = nullptr;
+  std::size_t bytes;
+  Event copied;  // the last copy out of it, or into it
+};
+
+}  // namespace heft::cuda
