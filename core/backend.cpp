@@ -91,20 +91,45 @@ std::unique_ptr<Recording> Backend::record(const std::function<void()>& work) {
   return std::make_unique<Rerun>(work);
 }
 
-void Backend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) {
-  const std::vector<double> factor = factors.to_vector<double>();
+namespace {
+
+bool holds(const std::vector<double>& factors, const Tensor& hold) {
   std::int64_t held = 0;
   if (hold.defined()) {
     const Tensor bytes = hold.to(Device::cpu());
     std::memcpy(&held, bytes.raw(), sizeof held);
   }
-  if (held != 0 || factor[0] == 0) return;
+  return held != 0 || factors[0] == 0;
+}
+
+}  // namespace
+
+void Backend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) {
+  const std::vector<double> factor = factors.to_vector<double>();
+  if (holds(factor, hold)) return;
   for (SgdTarget& target : targets) {
     SgdStep one = step;
     one.lr = factor[static_cast<std::size_t>(1 + target.group)];
     one.weight_decay = target.weight_decay;
     one.first = target.first;
     sgd_step(target.parameter, factor[0] == 1 ? target.gradient : target.gradient * factor[0], target.velocity, one);
+  }
+}
+
+void Backend::adam_steps(std::vector<AdamTarget>& targets, const AdamStep& step, const Tensor& factors, Tensor& counts,
+                         const Tensor& hold) {
+  std::vector<double> count = counts.to_vector<double>();
+  for (const AdamTarget& target : targets) ++count[static_cast<std::size_t>(target.number)];
+  counts.copy_(Tensor::from(count));
+  const std::vector<double> factor = factors.to_vector<double>();
+  if (holds(factor, hold)) return;
+  for (AdamTarget& target : targets) {
+    AdamStep one = step;
+    one.lr = factor[static_cast<std::size_t>(1 + target.group)];
+    one.weight_decay = target.weight_decay;
+    one.step = static_cast<std::int64_t>(count[static_cast<std::size_t>(target.number)]);
+    adam_step(target.parameter, factor[0] == 1 ? target.gradient : target.gradient * factor[0], target.first_moment,
+              target.second_moment, one);
   }
 }
 

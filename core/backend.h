@@ -99,6 +99,12 @@ struct AdamStep {
   bool decoupled = false;  // AdamW: decay the parameter, not the gradient
   std::int64_t step = 1;   // counted from 1, for the bias corrections
 };
+struct AdamTarget {
+  Tensor parameter, gradient, first_moment, second_moment;
+  double weight_decay = 0;
+  std::int64_t group = 0;
+  std::int64_t number = 0;  // its place in the counts
+};
 
 // Functor parameters: at most two doubles.
 using Params = std::array<double, 2>;
@@ -220,6 +226,10 @@ class Backend {
   // recorded step follows both; those of `step` are not read. Where the factor is 0, or `hold` (i64 or the bytes of one;
   // undefined: none) begins with another number than 0, nothing happens.
   virtual void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold);
+  // adam_step of many, likewise. `counts`, f64: the updates that each has had, counted on here, held or not, so that a recorded
+  // step follows them too; `step` of AdamStep is not read.
+  virtual void adam_steps(std::vector<AdamTarget>& targets, const AdamStep& step, const Tensor& factors, Tensor& counts,
+                          const Tensor& hold);
   // factors[0] = scale, times what brings the norm of all gradients times scale down to `largest`. Where the norm is not
   // finite, 1 is added to the last of `factors`; while that is not 0, factors[0] is 0.
   virtual void clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors);

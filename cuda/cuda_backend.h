@@ -92,6 +92,8 @@ class CudaBackend final : public Backend {
   void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& first_moment, Tensor& second_moment,
                  const AdamStep& step) override;
   void sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& factors, const Tensor& hold) override;
+  void adam_steps(std::vector<AdamTarget>& targets, const AdamStep& step, const Tensor& factors, Tensor& counts,
+                  const Tensor& hold) override;
   void clip_factor(const std::vector<Tensor>& gradients, double largest, double scale, Tensor& factors) override;
 
   // graph.cpp

@@ -86,6 +86,78 @@ void update(std::vector<SgdTarget>& targets, const SgdStep& step, const Tensor& 
 }
 
 template <class T>
+struct AdamUpdate {
+  T *parameter, *first_moment, *second_moment;
+  const T* gradient;
+  std::int64_t n;
+  double decay;
+  int group;
+};
+
+struct Numbers {
+  int count = 0;
+  int of[kMost];
+};
+
+// Counts an update of each, and leaves the two corrections of its bias.
+__global__ void count_kernel(const __grid_constant__ Numbers numbers, double* counts, double beta1, double beta2,
+                             double* corrections) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i >= numbers.count) return;
+  const double t = counts[numbers.of[i]] + 1;
+  counts[numbers.of[i]] = t;
+  corrections[2 * i] = 1 - std::pow(beta1, t);
+  corrections[2 * i + 1] = std::sqrt(1 - std::pow(beta2, t));
+}
+
+template <class T>
+__global__ void adam_kernel(const __grid_constant__ Chunks<AdamUpdate<T>> chunks, T beta1, T beta2, T eps, bool decoupled,
+                            const double* factors, const double* corrections, const std::int64_t* hold) {
+  const double factor = factors[0];
+  if (factor == 0 || (hold && *hold != 0)) return;
+  const int tensor = chunks.tensor_of(static_cast<int>(blockIdx.x));
+  const AdamUpdate<T> u = chunks.entries[tensor];
+  const double rate = factors[1 + u.group];
+  const T lr = static_cast<T>(rate), scale = static_cast<T>(factor);
+  const T coupled = decoupled ? T(0) : static_cast<T>(u.decay), shrink = decoupled ? static_cast<T>(1 - rate * u.decay) : T(1);
+  const T correction1 = static_cast<T>(corrections[2 * tensor]), correction2 = static_cast<T>(corrections[2 * tensor + 1]);
+  const std::int64_t begin = (static_cast<int>(blockIdx.x) - chunks.first_block[tensor]) * kChunk;
+  const std::int64_t end = begin + kChunk < u.n ? begin + kChunk : u.n;
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
+    const T p = u.parameter[i], d = u.gradient[i] * scale + coupled * p;
+    const T m = beta1 * u.first_moment[i] + (T(1) - beta1) * d, v = beta2 * u.second_moment[i] + (T(1) - beta2) * d * d;
+    u.first_moment[i] = m, u.second_moment[i] = v;
+    u.parameter[i] = shrink * p - lr / correction1 * m / (std::sqrt(v) / correction2 + eps);
+  }
+}
+
+template <class T>
+void update(std::vector<AdamTarget>& targets, const AdamStep& step, const Tensor& factors, Tensor& counts, const Tensor& hold) {
+  const auto* held = hold.defined() ? static_cast<const std::int64_t*>(hold.raw()) : nullptr;
+  for (std::size_t begin = 0; begin < targets.size(); begin += kMost) {
+    Chunks<AdamUpdate<T>> chunks;
+    Numbers numbers;
+    for (std::size_t i = begin; i < std::min(targets.size(), begin + kMost); ++i) {
+      AdamTarget& t = targets[i];
+      numbers.of[numbers.count++] = static_cast<int>(t.number);
+      chunks.add({cuda::values<T>(t.parameter), cuda::values<T>(t.first_moment), cuda::values<T>(t.second_moment),
+                  cuda::values<T>(std::as_const(t.gradient)), t.parameter.buffer_elements(), t.weight_decay,
+                  static_cast<int>(t.group)},
+                 t.parameter.buffer_elements());
+    }
+    Tensor corrections = Tensor::empty({2 * numbers.count}, DType::f64, Device::cuda());
+    cuda::launch(count_kernel, 1, kMost, 0, cuda::stream(), numbers, cuda::values<double>(counts), step.beta1, step.beta2,
+                 cuda::values<double>(corrections));
+    cuda::launched("adam_step");
+    if (chunks.blocks() == 0) continue;
+    cuda::launch(adam_kernel<T>, static_cast<unsigned>(chunks.blocks()), 256, 0, cuda::stream(), chunks, T(step.beta1),
+                 T(step.beta2), T(step.eps), step.decoupled, cuda::values<double>(factors), cuda::values<double>(corrections),
+                 held);
+    cuda::launched("adam_step");
+  }
+}
+
+template <class T>
 struct Values {
   const T* values;
   std::int64_t n;
@@ -154,6 +226,14 @@ void CudaBackend::sgd_steps(std::vector<SgdTarget>& targets, const SgdStep& step
   for (const DType dtype : {DType::f32, DType::f64}) {
     auto some = of_type(targets, dtype, [](const SgdTarget& t) -> const Tensor& { return t.parameter; });
     if (!some.empty()) dispatch_float("sgd_step", dtype, [&]<class T>() { update<T>(some, step, factors, hold); });
+  }
+}
+
+void CudaBackend::adam_steps(std::vector<AdamTarget>& targets, const AdamStep& step, const Tensor& factors, Tensor& counts,
+                             const Tensor& hold) {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    auto some = of_type(targets, dtype, [](const AdamTarget& t) -> const Tensor& { return t.parameter; });
+    if (!some.empty()) dispatch_float("adam_step", dtype, [&]<class T>() { update<T>(some, step, factors, counts, hold); });
   }
 }
 

@@ -6,6 +6,10 @@
 
 #include "optim/optimizer.h"
 
+namespace heft {
+struct AdamStep;
+}
+
 namespace heft::optim {
 
 struct AdamOptions {
@@ -26,10 +30,19 @@ class Adam : public Optimizer {
   explicit Adam(std::vector<ParameterGroup> groups, const AdamOptions& options = {},
                 std::shared_ptr<Reduction> reduction = std::make_shared<Mean>());
 
-  void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const override;
+  // Final: where all parameters are updated at once nobody would call another.
+  void apply(Tensor& parameter, const Tensor& gradient, ParameterState& state, const Rates& rates) const final;
   std::vector<std::string> slots() const override;  // "first_moment", "second_moment"
 
+ protected:
+  bool applies_all() const override { return true; }
+  bool counts_updates() const override { return true; }
+  void apply_all(std::vector<Update>& updates, Shared& shared) const override;
+
  private:
+  AdamStep step_of(const Rates& rates, std::int64_t step) const;
+  void prepare(const Tensor& parameter, ParameterState& state) const;  // its slots, before its first update
+
   AdamOptions options_;
 };
 

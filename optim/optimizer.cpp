@@ -83,7 +83,7 @@ void Optimizer::step() {
   }
   if (scale != 0 && updates_together(false)) {  // a factor of 0 would hold the update, velocity and decay too
     std::vector<Ready> together = all_ready();
-    return update(together, Tensor::from(factors(scale)), {});
+    return update(together, {.factors = Tensor::from(factors(scale)), .hold = {}, .counts = Tensor::from(counts())});
   }
   for (Slot& slot : parameters_) {
     if (!trainable(slot.parameter)) continue;
@@ -129,10 +129,12 @@ std::vector<double> Optimizer::factors(double scale) const {
   return all;
 }
 
-void Optimizer::update(std::vector<Ready>& all, const Tensor& factors, const Tensor& hold) {
+void Optimizer::update(std::vector<Ready>& all, Shared shared) {
   std::vector<Update> updates;
-  for (Ready& one : all) updates.push_back({one.value, one.gradient, one.slot.state, rates_of(one.slot), one.slot.group});
-  apply_all(updates, factors, hold);
+  for (Ready& one : all)
+    updates.push_back({one.value, one.gradient, one.slot.state, rates_of(one.slot), one.slot.group,
+                       static_cast<std::size_t>(&one.slot - parameters_.data())});
+  apply_all(updates, shared);
   for (Ready& one : all) ++one.slot.state.steps;
 }
 
@@ -148,14 +150,33 @@ void Optimizer::upload_factors(double scale) {
   uploaded_ = wanted;
 }
 
+// The updates that each parameter has had, where the optimizer asks for them.
+std::vector<double> Optimizer::counts() const {
+  std::vector<double> all;
+  if (counts_updates())
+    for (const Slot& slot : parameters_) all.push_back(static_cast<double>(slot.state.steps));
+  return all;
+}
+
+// Where a state was loaded; otherwise the device has counted by itself.
+void Optimizer::upload_counts() {
+  const std::vector<double> wanted = counts();
+  if (wanted == counted_) return;
+  if (!counts_.defined()) counts_ = Tensor::empty({static_cast<std::int64_t>(wanted.size())}, DType::f64, Device::cuda());
+  counts_.copy_(Tensor::from(wanted));
+  counted_ = wanted;
+}
+
 void Optimizer::step_on_device(double scale) {
   const bool clips = !std::isinf(clip_norm_);
   upload_factors(clips ? 1 : scale);
+  upload_counts();
   std::vector<Ready> all = all_ready();
   std::vector<Tensor> gradients;
   for (const Ready& one : all) gradients.push_back(one.gradient);
   if (clips) backend_for(gradients.front()).clip_factor(gradients, clip_norm_, scale, factors_);
-  update(all, factors_, reduction_->device_state());
+  update(all, {.factors = factors_, .hold = reduction_->device_state(), .counts = counts_});
+  counted_ = counts();
 }
 
 void Optimizer::verify() const {
@@ -169,12 +190,14 @@ bool Optimizer::replayable() const { return steps_on_device() && reduction_->sta
 
 void Optimizer::before_replay() {
   upload_factors(1);
+  upload_counts();
   reduction_->upload();
 }
 
 void Optimizer::replayed(const Reduction::DeviceBatch& batch) {
   for (Slot& slot : parameters_)
     if (trainable(slot.parameter)) ++slot.state.steps;
+  counted_ = counts();
   reduction_->replayed(batch);
 }
 
@@ -187,6 +210,7 @@ std::vector<const void*> Optimizer::recorded_places() const {
     for (const auto& [name, tensor] : slot.state.slots) add(tensor);
   }
   add(factors_);
+  add(counts_);
   add(reduction_->device_state());
   return places;
 }

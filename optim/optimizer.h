@@ -104,12 +104,20 @@ class Optimizer {
     ParameterState& state;
     Rates rates;
     std::size_t group;
+    std::size_t number;  // among all parameters of the optimizer
   };
-  // All parameters at once, of one device, gradients still to be multiplied by factors[0], lr of group g in factors[1 + g]
-  // (Backend::sgd_steps). False where the optimizer does not; then each is apply()'s, as it is where some are on a GPU and some
-  // are not.
+  // What all parameters of a step share, on their device (Backend::sgd_steps, adam_steps).
+  struct Shared {
+    Tensor factors;  // gradients are still to be multiplied by factors[0]; lr of group g in factors[1 + g]
+    Tensor hold;
+    Tensor counts;  // of counts_updates()
+  };
+  // All parameters at once, of one device. False where the optimizer does not; then each is apply()'s, as it is where some are
+  // on a GPU and some are not.
   virtual bool applies_all() const { return false; }
-  virtual void apply_all(std::vector<Update>&, const Tensor& /*factors*/, const Tensor& /*hold*/) const {}
+  virtual void apply_all(std::vector<Update>&, Shared&) const {}
+  // Whether apply_all() wants to know how many updates each parameter has had, in Shared::counts, which it counts on.
+  virtual bool counts_updates() const { return false; }
 
   // Throws ValueError for bad rates, no parameter at all, an undefined one, or one that comes twice.
   Optimizer(std::vector<ParameterGroup> groups, std::shared_ptr<Reduction> reduction, const Defaults& defaults);
@@ -132,15 +140,19 @@ class Optimizer {
   std::vector<double> factors(double scale) const;
   Rates rates_of(const Slot& slot) const;
   bool updates_together(bool on_cuda) const;
-  void update(std::vector<Ready>& all, const Tensor& factors, const Tensor& hold);
+  void update(std::vector<Ready>& all, Shared shared);
   bool steps_on_device() const;
   void step_on_device(double scale);
   void upload_factors(double scale);
+  std::vector<double> counts() const;
+  void upload_counts();
 
   const char* name_;
   double clip_norm_;
   Tensor factors_;                // on a GPU: scale of the gradients, lr of each group, steps whose gradient was not finite
   std::vector<double> uploaded_;  // what the host last wrote there
+  Tensor counts_;                 // on a GPU: of counts_updates()
+  std::vector<double> counted_;   // what is there by now
   double lr_factor_ = 1;
   std::vector<Rates> groups_;
   std::vector<Slot> parameters_;

@@ -34,7 +34,7 @@ void SGD::apply(Tensor& parameter, const Tensor& gradient, ParameterState& state
                                    .first = first});
 }
 
-void SGD::apply_all(std::vector<Update>& updates, const Tensor& factors, const Tensor& hold) const {
+void SGD::apply_all(std::vector<Update>& updates, Shared& shared) const {
   std::vector<SgdTarget> targets;
   for (Update& update : updates) {
     SgdTarget& target = targets.emplace_back();
@@ -50,7 +50,7 @@ void SGD::apply_all(std::vector<Update>& updates, const Tensor& factors, const T
   }
   backend_for(updates.front().parameter)
       .sgd_steps(targets, {.momentum = options_.momentum, .dampening = options_.dampening, .nesterov = options_.nesterov},
-                 factors, hold);
+                 shared.factors, shared.hold);
 }
 
 std::vector<std::string> SGD::slots() const {

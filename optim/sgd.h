@@ -31,7 +31,7 @@ class SGD : public Optimizer {
 
  protected:
   bool applies_all() const override { return true; }
-  void apply_all(std::vector<Update>& updates, const Tensor& factors, const Tensor& hold) const override;
+  void apply_all(std::vector<Update>& updates, Shared& shared) const override;
 
  private:
   SGDOptions options_;

@@ -39,6 +39,38 @@ TEST_CASE("parameters updated together are those updated one by one", "[core][ba
   for (std::size_t i = 0; i < 3; ++i) check_close(together[i].parameter, alone[i], 1e-15);
 }
 
+TEST_CASE("Adam's parameters updated together are those updated one by one, each with a count of its own", "[core][backend]") {
+  Backend& backend = reference_backend();
+  const AdamStep step{.beta1 = 0.8, .beta2 = 0.9, .eps = 1e-6, .decoupled = true};
+  const Tensor factors = Tensor::from(std::vector<double>{0.5, 0.1, 0.01, 0});  // scale, two groups, failures
+  Tensor counts = Tensor::from(std::vector<double>{0, 7, 40, 3});
+  std::vector<AdamTarget> together;
+  std::vector<Tensor> alone, moments;
+  for (const std::int64_t number : {3, 0, 1}) {  // 2 has no gradient
+    const auto seed = static_cast<std::uint64_t>(number);
+    const Tensor p = normal({4, 3}, seed), g = normal({4, 3}, 10 + seed), m = normal({4, 3}, 20 + seed), v = p * p;
+    const std::int64_t group = number == 1 ? 1 : 0;
+    together.push_back({p.clone(), g, m.clone(), v.clone(), 0.01, group, number});
+    Tensor parameter = p.clone(), first = m.clone(), second = v.clone();
+    AdamStep one = step;
+    one.lr = group == 1 ? 0.01 : 0.1, one.weight_decay = 0.01;
+    one.step = counts.select(0, number).item<std::int64_t>() + 2;
+    backend.adam_step(parameter, g * 0.5, first, second, one);
+    alone.push_back(parameter);
+    moments.push_back(second);
+  }
+  const std::vector<double> before = together[0].parameter.to_vector<double>();
+  backend.adam_steps(together, step, factors, counts, Tensor::from(std::vector<std::int64_t>{1}));  // held, and counted
+  CHECK(together[0].parameter.to_vector<double>() == before);
+  CHECK(counts.to_vector<double>() == std::vector<double>{1, 8, 40, 4});
+  backend.adam_steps(together, step, factors, counts, {});
+  CHECK(counts.to_vector<double>() == std::vector<double>{2, 9, 40, 5});
+  for (std::size_t i = 0; i < 3; ++i) {
+    check_close(together[i].parameter, alone[i], 1e-15);
+    check_close(together[i].second_moment, moments[i], 1e-15);
+  }
+}
+
 // On a CPU it is one loop over all elements, which threads cut where they will.
 TEST_CASE("parameters of many sizes updated together are those updated one by one, to the last bit", "[core][backend]") {
   Backend& backend = backend_for(Tensor::zeros({1}));
