@@ -136,8 +136,8 @@ Recorder::Sums Recorder::no_sums() const {
 Recorder::Read Recorder::read(const BatchReport& report) const {
   const optim::Reduction& reduction = report.optimizer.reduction();
   const bool classified = report.logits.rank() == 2 && report.logits.size(1) == static_cast<std::int64_t>(class_counts_.size());
-  // Of a whole step that stays on a device.
-  const bool later = report.losses.device().is_cuda() && reduction.stays_on_device() && options_.accumulate == 1;
+  // Of a step in one part that stays on a device.
+  const bool later = report.losses.device().is_cuda() && reduction.stays_on_device() && report.stepped && open_.losses.empty();
   std::vector<Tensor> numbers(kNumbers);
   numbers[kLosses] = report.losses, numbers[kReduced] = report.reduced, numbers[kPrior] = report.prior;
   if (classified) {

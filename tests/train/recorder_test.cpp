@@ -137,6 +137,7 @@ TEST_CASE("Recorder: on a GPU, too, where they are read steps later", "[train][r
   if (!cuda::is_available()) HEFT_SKIP("a recorder on a GPU: " + cuda::why_unavailable());
   check_steps(Device::cuda(), 1, {32, 32, 32, 4});
   check_steps(Device::cuda(), 2, {64, 36});
+  check_steps(Device::cuda(), 3, {96, 4});
 }
 
 TEST_CASE("Recorder: snapshots hold the last full step and the epoch's sums by class", "[train][record]") {
