@@ -121,8 +121,8 @@ class Backend {
   // Same shape. Both strided, dtypes may differ; or both in one layout of this backend's own.
   virtual void copy(const Tensor& source, Tensor& target) = 0;
   virtual Tensor cast(const Tensor& x, DType dtype) = 0;
-  // Tensors of the CPU, contiguous, on this backend's device, for the next batch of input: copied beside the work that is
-  // queued there where that is possible, and ready for what is queued from here on.
+  // Tensors of the CPU, contiguous and not empty, on this backend's device, for the next batch of input: copied beside the work
+  // that is queued there where that is possible, and ready for what is queued from here on.
   virtual std::vector<Tensor> upload(const std::vector<Tensor>& tensors) { return tensors; }
   // The way back of core/download.h, for tensors that are contiguous. The result waits for their values and gives them on the
   // CPU.

@@ -425,7 +425,7 @@ HEFT_HD void dual_step(const Team& team, const Options& o, const Batch& batch, A
 
 // ---- a step: a whole batch, from one state to the next
 
-constexpr double kShareUnits = 0x1p40;
+constexpr double kShareUnits = 0x1p32;
 
 struct State {
   std::int64_t bad_sample = 0;  // 1 + the first sample whose loss or prior was not what it must be; 0: none so far
@@ -436,8 +436,8 @@ struct State {
   Pool pool = {};
   // Sums over all steps since the state was made.
   std::int64_t steps = 0, clamped_steps = 0;
-  // Effective sample size over n, in units of 1 / kShareUnits: the difference of whole numbers is exact, so that what an epoch
-  // sums up to does not depend on what came before it.
+  // Effective sample size over n, in units of 1 / kShareUnits: the difference of whole numbers is exact, and so are sums of two
+  // million of them in double. What an epoch sums up to does then not depend on what came before it, or on breaks.
   std::int64_t effective_share = 0;
 };
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kMost = 16;                          // tensors of one kernel
 constexpr std::size_t kAlign = 16, kLeast = 4096;  // bytes; of a slot
+constexpr std::size_t kMostKept = 64;              // slots that nobody waits for
 
 struct Pieces {
   const unsigned char* from[kMost];
@@ -62,6 +63,9 @@ class Slots {
   void give_back(cuda::Pinned* used) {
     const std::lock_guard lock(mutex_);
     free_.emplace_back(used);
+    if (free_.size() <= kMostKept) return;
+    cudaEventSynchronize(free_.front()->copied.event);
+    free_.erase(free_.begin());  // that of an earlier size
   }
 
   std::mutex mutex_;

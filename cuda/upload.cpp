@@ -20,6 +20,7 @@ using cuda::Pinned;
 // began was last read by work queued before that; so a copy waits for the work up to then and runs beside what has come since.
 struct Target {
   Tensor tensor;
+  std::size_t last_call;  // that used it
   bool was_free = false;
 };
 
@@ -58,7 +59,7 @@ class Uploads {
   }
 
  private:
-  static constexpr std::size_t kMostTargets = 64;  // kept; more are made where more batches are held at once
+  static constexpr std::size_t kCallsKept = 16;  // of a target that nobody holds: batches of another size have come
 
   static std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
 
@@ -77,12 +78,15 @@ class Uploads {
   }
 
   Tensor target_for(const Tensor& x) {
-    for (const auto& [tensor, was_free] : targets_)
-      if (was_free && tensor.storage_users() == 1 && tensor.shape() == x.shape() && tensor.dtype() == x.dtype()) return tensor;
+    for (auto& [tensor, last_call, was_free] : targets_)
+      if (was_free && tensor.storage_users() == 1 && tensor.shape() == x.shape() && tensor.dtype() == x.dtype()) {
+        last_call = call_;
+        return tensor;
+      }
     // Memory that the allocator gives out may still be read by queued work, so this copy waits for all of it.
     HEFT_CUDA(cudaEventRecord(calls_[call_ % 2].event, cuda::stream()));
-    if (targets_.size() == kMostTargets) targets_.erase(targets_.begin());
-    return targets_.emplace_back(Target{Tensor::empty(x.shape(), x.dtype(), Device::cuda())}).tensor;
+    std::erase_if(targets_, [this](const Target& target) { return target.was_free && call_ > target.last_call + kCallsKept; });
+    return targets_.emplace_back(Target{Tensor::empty(x.shape(), x.dtype(), Device::cuda()), call_}).tensor;
   }
 
   std::mutex mutex_;
@@ -97,8 +101,9 @@ class Uploads {
 
 std::vector<Tensor> CudaBackend::upload(const std::vector<Tensor>& tensors) {
   for (const Tensor& x : tensors)
-    check<DeviceError>(x.device().is_cpu() && x.is_contiguous() && !cuda::capturing(), "upload",
-                       "expected contiguous tensors on the cpu, outside a capture; got one on {}", x.device());
+    check<DeviceError>(x.device().is_cpu() && x.is_contiguous() && x.numel() > 0 && !cuda::capturing(), "upload",
+                       "expected contiguous tensors of some elements on the cpu, outside a capture; got one of {} on {}",
+                       x.numel(), x.device());
   static auto* uploads = new Uploads;  // never destroyed, as the stream
   return uploads->upload(tensors);
 }

@@ -152,10 +152,9 @@ void Optimizer::upload_factors(double scale) {
 
 // The updates that each parameter has had, where the optimizer asks for them.
 std::vector<double> Optimizer::counts() const {
-  std::vector<double> all;
-  if (counts_updates())
-    for (const Slot& slot : parameters_) all.push_back(static_cast<double>(slot.state.steps));
-  return all;
+  if (!counts_updates()) return {};
+  const std::vector<std::int64_t> all = updates();
+  return {all.begin(), all.end()};
 }
 
 // Where a state was loaded; otherwise the device has counted by itself.
@@ -194,9 +193,8 @@ void Optimizer::before_replay() {
   reduction_->upload();
 }
 
-void Optimizer::replayed(const Reduction::DeviceBatch& batch) {
-  for (Slot& slot : parameters_)
-    if (trainable(slot.parameter)) ++slot.state.steps;
+void Optimizer::replayed(const Reduction::DeviceBatch& batch, const std::vector<std::int64_t>& updates) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].state.steps += updates[i];
   counted_ = counts();
   reduction_->replayed(batch);
 }
@@ -213,6 +211,12 @@ std::vector<const void*> Optimizer::recorded_places() const {
   add(counts_);
   add(reduction_->device_state());
   return places;
+}
+
+std::vector<std::int64_t> Optimizer::updates() const {
+  std::vector<std::int64_t> all;
+  for (const Slot& slot : parameters_) all.push_back(slot.state.steps);
+  return all;
 }
 
 std::vector<ParameterState> Optimizer::parameter_states() const {

@@ -57,9 +57,12 @@ class Optimizer {
   void verify() const;
   // Whether a step may be recorded and replayed (core/recording.h): nothing in it goes through the host.
   bool replayable() const;
-  // Before a replay, where lr or lambda may have changed; and after one of a step that left the reduction with `batch`.
+  // Before a replay, where lr or lambda may have changed; and after one of a step that left the reduction with `batch` and has
+  // updated each parameter so many times.
   void before_replay();
-  void replayed(const Reduction::DeviceBatch& batch);
+  void replayed(const Reduction::DeviceBatch& batch, const std::vector<std::int64_t>& updates);
+  // That each parameter has had.
+  std::vector<std::int64_t> updates() const;
   // Where all lies that a recorded step reads and writes, and what it does so to: where this changes, it must be recorded anew.
   std::vector<const void*> recorded_places() const;
   // What a step that was recorded and then given up has left here, taken back.

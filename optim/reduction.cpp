@@ -175,14 +175,15 @@ void Reduction::take(const Tensor& state, const DeviceBatch& batch) const {
   mean_loss_ = batch_mean(losses);
 }
 
-std::unique_ptr<Reduction> Reduction::as_of(const Tensor& state, const DeviceBatch& batch) const {
-  std::unique_ptr<Reduction> copy = stays_on_device() ? clone() : nullptr;
-  check(copy != nullptr, name(), "expected a reduction that stays on a device, and can be copied");
-  copy->open_ = {};
-  copy->device_ = {};
-  copy->device_.batch = batch;
-  copy->take(state, batch);
-  return copy;
+std::unique_ptr<Reduction> Reduction::copy() const {
+  std::unique_ptr<Reduction> other = stays_on_device() ? clone() : nullptr;
+  if (other) other->open_ = {}, other->device_ = {};
+  return other;
+}
+
+void Reduction::arrived(const Tensor& state, const DeviceBatch& batch) {
+  device_.batch = batch;
+  take(state, batch);
 }
 
 void Reduction::replayed(const DeviceBatch& batch) {

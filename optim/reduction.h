@@ -85,16 +85,17 @@ class Reduction {
   };
   const DeviceBatch& device_batch() const { return device_.batch; }
   void replayed(const DeviceBatch& batch);
-  // This reduction after a batch there, for who reads its numbers later: `state` and `batch` are what device_state() and
-  // device_batch() held then, on the CPU (core/download.h). Where stays_on_device().
-  std::unique_ptr<Reduction> as_of(const Tensor& state, const DeviceBatch& batch) const;
+  // For who reads the numbers of a batch there later: a copy of this reduction, null where there can be none; and, on the copy,
+  // what device_state() and device_batch() held after the batch, on the CPU by then (core/download.h).
+  std::unique_ptr<Reduction> copy() const;
+  void arrived(const Tensor& state, const DeviceBatch& batch);
   // A state has been loaded that knows of no bad sample.
   void forget_errors();
 
  protected:
   // How weights are computed where the losses lie; none: only on the host.
   virtual std::optional<tilt::Options> on_device() const { return {}; }
-  // A copy, for as_of(): where on_device() gives anything.
+  // For copy(), where on_device() gives anything.
   virtual std::unique_ptr<Reduction> clone() const { return nullptr; }
   // The state of the running average and the last batch: to read, and to change.
   const tilt::State& known() const;

@@ -48,7 +48,8 @@ struct RecordedStep::Recorded {
   std::vector<Tensor> outputs;
   std::vector<Tensor*> counters;
   std::vector<std::vector<std::int64_t>> counted;  // by one step
-  std::vector<const void*> places;                 // what it was recorded with
+  std::vector<const void*> places;                 // after the last step of these
+  std::vector<std::int64_t> updates;               // of each parameter, by one step
   optim::Reduction::DeviceBatch batch;             // what it leaves the reduction with
 };
 
@@ -81,6 +82,7 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
   opt_.before_replay();
   entry.counters = counters_of(net_);
   const auto before = values_of(entry.counters);
+  const std::vector<std::int64_t> updated = opt_.updates();
   const RandomState random = random_state();
   const std::vector<optim::ParameterState> states = opt_.parameter_states();
   try {
@@ -96,6 +98,8 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
   entry.counted = values_of(entry.counters);
   for (std::size_t i = 0; i < before.size(); ++i)
     for (std::size_t k = 0; k < before[i].size(); ++k) entry.counted[i][k] -= before[i][k];
+  entry.updates = opt_.updates();
+  for (std::size_t i = 0; i < updated.size(); ++i) entry.updates[i] -= updated[i];
   entry.places = places_of(net_, opt_);
   entry.batch = opt_.reduction().device_batch();
   entry.recording->replay();
@@ -111,11 +115,14 @@ std::vector<Tensor> RecordedStep::operator()(const std::vector<Tensor>& inputs, 
   };
   if (!why_not_.empty() || !opt_.replayable() || !backend_for(device, DType::f32).records_ahead()) return run();
   Recorded& entry = recorded_for(inputs);
-  if (entry.seen++ < kWarmUp) return run();
-  if (entry.recording && entry.places != places_of(net_, opt_)) {  // a state was loaded, a layer frozen
+  if (entry.seen > 0 && entry.places != places_of(net_, opt_)) {  // a state was loaded, a layer frozen
     entry.recording.reset();
-    entry.seen = 1;
-    return run();
+    entry.seen = 0;
+  }
+  if (entry.seen++ < kWarmUp) {
+    std::vector<Tensor> outputs = run();
+    entry.places = places_of(net_, opt_);
+    return outputs;
   }
   if (!entry.recording) {
     entry.inputs = inputs;
@@ -126,7 +133,7 @@ std::vector<Tensor> RecordedStep::operator()(const std::vector<Tensor>& inputs, 
     if (inputs[i].defined()) entry.inputs[i].copy_(inputs[i]);
   opt_.before_replay();
   entry.recording->replay();
-  opt_.replayed(entry.batch);
+  opt_.replayed(entry.batch, entry.updates);
   for (std::size_t i = 0; i < entry.counters.size(); ++i)
     for (std::size_t k = 0; k < entry.counted[i].size(); ++k)
       entry.counters[i]->mutable_data<std::int64_t>()[k] += entry.counted[i][k];

@@ -133,11 +133,24 @@ Recorder::Sums Recorder::no_sums() const {
           .count_by_class = std::vector<std::int64_t>(class_counts_.size())};
 }
 
+Recorder::~Recorder() {
+  try {
+    take_in_all_but(0);
+  } catch (...) {  // what failed
+  }
+}
+
 Recorder::Read Recorder::read(const BatchReport& report) const {
   const optim::Reduction& reduction = report.optimizer.reduction();
   const bool classified = report.logits.rank() == 2 && report.logits.size(1) == static_cast<std::int64_t>(class_counts_.size());
+  Read batch{.epoch = report.epoch,
+             .stepped = report.stepped,
+             .lr = report.optimizer.lr(),
+             .images = report.batch.images,
+             .reduction = nullptr,
+             .numbers = {}};
   // Of a step in one part that stays on a device.
-  const bool later = report.losses.device().is_cuda() && reduction.stays_on_device() && report.stepped && open_.losses.empty();
+  if (report.losses.device().is_cuda() && report.stepped && open_.losses.empty()) batch.reduction = reduction.copy();
   std::vector<Tensor> numbers(kNumbers);
   numbers[kLosses] = report.losses, numbers[kReduced] = report.reduced, numbers[kPrior] = report.prior;
   if (classified) {
@@ -145,37 +158,45 @@ Recorder::Read Recorder::read(const BatchReport& report) const {
     numbers[kLabels] = report.batch.labels, numbers[kIndices] = report.batch.indices;
     numbers[kCleanLabels] = report.batch.clean_labels;
   }
-  if (later) numbers[kState] = reduction.device_state(), numbers[kWeights] = reduction.device_batch().weights;
-  return {.epoch = report.epoch,
-          .stepped = report.stepped,
-          .lr = report.optimizer.lr(),
-          .images = report.batch.images,
-          .reduction = &reduction,
-          .later = later,
-          .numbers = Download(numbers)};
+  if (batch.reduction) numbers[kState] = reduction.device_state(), numbers[kWeights] = reduction.device_batch().weights;
+  batch.numbers = Download(numbers);
+  return batch;
 }
 
 void Recorder::add(const BatchReport& report) {
-  waiting_.push_back(read(report));
-  take_in_all_but(waiting_.back().later ? kBehind : 0);
+  Read batch = read(report);
+  if (batch.reduction) {
+    waiting_.push_back(std::move(batch));
+    return take_in_all_but(kBehind);
+  }
+  take_in_all_but(0);
+  take_in(batch, report.optimizer.reduction());
 }
 
 void Recorder::take_in_all_but(std::size_t waiting) {
-  for (; waiting_.size() > waiting; waiting_.pop_front()) take_in(waiting_.front());
+  while (waiting_.size() > waiting) {
+    const Read batch = std::move(waiting_.front());
+    waiting_.pop_front();
+    try {
+      take_in(batch, *batch.reduction);
+    } catch (...) {  // those after it are of no use either
+      open_ = {};
+      waiting_.clear();
+      throw;
+    }
+  }
 }
 
-void Recorder::take_in(const Read& batch) {
+void Recorder::take_in(const Read& batch, const optim::Reduction& reduction) {
   const std::vector<Tensor> numbers = batch.numbers.values();
+  if (batch.reduction) batch.reduction->arrived(numbers[kState], {numbers[kReduced], numbers[kWeights], numbers[kPrior]});
   image_shape_ = batch.images.shape().without(0);
   open_.images.push_back(batch.images);
   append(open_.losses, numbers[kLosses]);
   append(open_.reduced, numbers[kReduced]);
   if (numbers[kPrior].defined()) append(open_.priors, numbers[kPrior]);
   if (numbers[kProbabilities].defined()) add_samples(numbers);
-  if (!batch.stepped) return;
-  if (numbers[kState].defined())
-    finish_step(batch, *batch.reduction->as_of(numbers[kState], {numbers[kReduced], numbers[kWeights], numbers[kPrior]}));
-  else finish_step(batch, *batch.reduction);
+  if (batch.stepped) finish_step(batch, reduction);
 }
 
 void Recorder::add_samples(const std::vector<Tensor>& numbers) {

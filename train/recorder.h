@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,13 +53,17 @@ void check_records(const std::string& folder, const std::map<std::string, Tensor
 
 // Bind add() to FitOptions::on_batch and call end_epoch() from on_epoch. What is said of classes and samples needs logits of
 // shape (N, classes) and stays empty otherwise. It changes nothing of the network, the optimizer or the random numbers: a
-// recorded run has the bits of one that is not. On a GPU nothing waits for a step: its numbers are read while the next ones
-// run, so that the optimizer of the reports must be there until end_epoch() or state().
+// recorded run has the bits of one that is not. On a GPU nothing waits for a step: its numbers are read, and what is wrong with
+// them thrown, while the next ones run.
 class Recorder {
  public:
   // `folder` must exist. Throws ValueError naming the option or what is wrong with the state, DataError where a file cannot be
   // written.
   Recorder(std::string folder, const data::Loader& batches, const RecorderOptions& options = {});
+  // Of a run that has failed, too, the steps before are written.
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
   void add(const BatchReport& report);
   void end_epoch(const EpochReport& report);
 
@@ -72,8 +77,7 @@ class Recorder {
     bool stepped;
     double lr;
     Tensor images;
-    const optim::Reduction* reduction;
-    bool later;  // not to be waited for yet
+    std::unique_ptr<optim::Reduction> reduction;  // to be read later; null: the optimizer's, now
     Download numbers;
   };
   // One step's samples, in the order of the reduction's weights.
@@ -95,7 +99,7 @@ class Recorder {
   void load_state(const std::map<std::string, Tensor>& state);
   Read read(const BatchReport& report) const;
   void take_in_all_but(std::size_t waiting);
-  void take_in(const Read& batch);
+  void take_in(const Read& batch, const optim::Reduction& reduction);
   void add_samples(const std::vector<Tensor>& numbers);
   void finish_step(const Read& batch, const optim::Reduction& reduction);
   void weigh_samples();

@@ -127,16 +127,21 @@ TEST_CASE("a state that is loaded is what the next steps go on from, recorded or
         train::RecordedStep step(*net, opt, recorded);
         manual_seed(4);
         std::vector<std::vector<double>> losses;
-        std::map<std::string, Tensor> saved, saved_optimizer;
+        std::map<std::string, Tensor> first, first_optimizer, saved, saved_optimizer;
         for (std::uint64_t i = 0; i < 12; ++i) {
-          if (i == 4) saved = net->state(), saved_optimizer = opt.state();
-          if (i == 7) net->load_state(saved), opt.load_state(saved_optimizer);
+          if (i == 0) first = net->state(), first_optimizer = opt.state();
+          if (i == 2) net->load_state(first), opt.load_state(first_optimizer);  // where a step is about to be recorded
+          if (i == 6) saved = net->state(), saved_optimizer = opt.state();
+          if (i == 9) net->load_state(saved), opt.load_state(saved_optimizer);
           const Tensor images = random_normal({5, 3, 8, 8}, 0, 1, DType::f32, Device::cpu(), {31, i});
           const auto out = step({images, Tensor::arange(5)}, [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
             return {test::weighted_step(*net, opt, in[0], in[1])};
           });
           losses.push_back(out[0].to_vector<double>());
+          opt.zero_grad();  // a replay updates what was recorded, whoever has done away with the gradients
         }
+        CHECK(opt.updates().front() == 12 - 2 - 3);  // less those that were taken back
+        CHECK(step.replays() == (recorded && device.is_cuda() ? 4 : 0));
         return losses;
       };
       CHECK(losses_of(true) == losses_of(false));

@@ -3,6 +3,7 @@
 #include "core/ops.h"
 #include "core/random.h"
 #include "cuda/cuda.h"
+#include "optim/adam.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 #include "tests/cuda/precision.h"
@@ -102,4 +103,34 @@ TEST_CASE("on a GPU batch norm of any number of channels is the CPU's", "[cuda]"
           CHECK(relative_error(got[k].contiguous(), want[k].contiguous()) <= 5 * tolerance(dtype));
         }
       }
+}
+
+TEST_CASE("on a GPU Adam updates parameters of any number, size and type as the CPU does", "[optim][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("Adam on a GPU: " + cuda::why_unavailable());
+  const auto trained = [](Device device) {
+    std::vector<Variable> parameters;
+    for (std::uint64_t i = 0; i < 450; ++i) {  // more than two launches take
+      const DType dtype = i % 3 == 0 ? DType::f64 : DType::f32;
+      const std::int64_t size = i == 7 ? 5000 : static_cast<std::int64_t>(i % 5);
+      parameters.emplace_back(normal({size}, i, dtype).to(device), true);
+    }
+    optim::AdamW opt(parameters, {.lr = 0.1, .weight_decay = 0.1, .clip_norm = 50});
+    for (std::uint64_t step = 0; step < 4; ++step) {
+      for (std::uint64_t i = 0; i < parameters.size(); ++i) {
+        const Tensor& value = parameters[i].value();
+        if (i % 4 != step) parameters[i].set_grad(normal(value.shape(), 1000 * step + i, value.dtype()).to(device));
+        else parameters[i].zero_grad();
+      }
+      opt.step();
+    }
+    std::vector<Tensor> values;
+    for (const Variable& parameter : parameters) values.push_back(here(parameter.value()));
+    CHECK(opt.updates()[7] == 3);
+    return values;
+  };
+  const std::vector<Tensor> want = trained(Device::cpu()), got = trained(Device::cuda());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    INFO("parameter " << i);
+    check_close(got[i], want[i], 1e-5);
+  }
 }

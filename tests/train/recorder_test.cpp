@@ -11,6 +11,7 @@
 #include "autograd/reduce.h"
 #include "core/random.h"
 #include "cuda/cuda.h"
+#include "layers/losses.h"
 #include "layers/models.h"
 #include "optim/absgd.h"
 #include "optim/cvar.h"
@@ -138,6 +139,27 @@ TEST_CASE("Recorder: on a GPU, too, where they are read steps later", "[train][r
   check_steps(Device::cuda(), 1, {32, 32, 32, 4});
   check_steps(Device::cuda(), 2, {64, 36});
   check_steps(Device::cuda(), 3, {96, 4});
+}
+
+TEST_CASE("Recorder: a run that diverges has written the steps before", "[train][record][cuda]") {
+  std::vector<Device> devices{Device::cpu()};
+  if (cuda::is_available()) devices.push_back(Device::cuda());
+  for (const Device device : devices) {
+    INFO(device.str());
+    const TemporaryDirectory folder;
+    const ModulePtr net = small_net();
+    net->to(device);
+    optim::ABSGD opt(net->parameters(), {.lr = 0.1, .lambda = 2});
+    int calls = 0;
+    const auto loss = [&calls](const Variable& logits, const Tensor& labels) {
+      return cross_entropy(logits, labels) * (++calls == 3 ? std::nan("") : 1.0);
+    };
+    const std::string message = message_of<NumericError>([&] {
+      record(folder.path(), opt, net, blobs({40, 30, 20, 10}), {.epochs = 1, .loss = loss, .record_steps = false});
+    });
+    CHECK(contains(message, "[absgd] expected finite losses"));
+    CHECK(lines_of(folder.file("steps.jsonl")).size() == 2);
+  }
 }
 
 TEST_CASE("Recorder: snapshots hold the last full step and the epoch's sums by class", "[train][record]") {
