@@ -4,6 +4,7 @@
 #include "core/random.h"
 #include "cuda/cuda.h"
 #include "optim/adam.h"
+#include "optim/sgd.h"
 #include "tests/catch_compat.h"
 #include "tests/core/numbers.h"
 #include "tests/cuda/precision.h"
@@ -133,4 +134,27 @@ TEST_CASE("on a GPU Adam updates parameters of any number, size and type as the 
     INFO("parameter " << i);
     check_close(got[i], want[i], 1e-5);
   }
+}
+
+TEST_CASE("parameters on a CPU and a GPU are updated one by one, as they are on a CPU", "[optim][cuda]") {
+  if (!cuda::is_available()) HEFT_SKIP("optimizers on a GPU: " + cuda::why_unavailable());
+  const auto trained = [](Device device, bool adam, DType dtype) {
+    const std::vector<Variable> parameters = {Variable(normal({7, 300}, 1, dtype).to(device), true),
+                                              Variable(normal({20}, 2, dtype), true)};
+    std::unique_ptr<optim::Optimizer> opt;
+    if (adam) opt = std::make_unique<optim::Adam>(parameters, optim::AdamOptions{.lr = 0.1, .weight_decay = 0.1});
+    else opt = std::make_unique<optim::SGD>(parameters, optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .nesterov = true});
+    for (std::uint64_t step = 0; step < 3; ++step) {
+      for (Variable parameter : parameters)
+        parameter.set_grad(normal(parameter.shape(), 10 + step, dtype).to(parameter.device()));
+      opt->step();
+    }
+    return std::vector<Tensor>{here(parameters[0].value()), parameters[1].value()};
+  };
+  for (const bool adam : {false, true})
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      INFO((adam ? "Adam " : "SGD ") << name(dtype));
+      const std::vector<Tensor> want = trained(Device::cpu(), adam, dtype), got = trained(Device::cuda(), adam, dtype);
+      for (std::size_t i = 0; i < 2; ++i) check_close(got[i], want[i], 1e-5);
+    }
 }
