@@ -80,11 +80,11 @@ Slots& slots() {
 }  // namespace
 
 std::function<std::vector<Tensor>()> CudaBackend::download(const std::vector<Tensor>& tensors) {
-  if (cuda::capturing()) throw DeviceError("download", "expected a captured step to leave its tensors on the GPU");
+  cuda::check_not_captured();
   std::vector<Part> parts;
   std::size_t total = 0;
   for (const Tensor& x : tensors) {
-    parts.push_back({x.shape(), x.dtype(), total, static_cast<std::size_t>(x.numel()) * size_of(x.dtype())});
+    parts.push_back({x.shape(), x.dtype(), total, cuda::bytes_of(x)});
     total += (parts.back().bytes + kAlign - 1) / kAlign * kAlign;
   }
   const std::shared_ptr<cuda::Pinned> slot = slots().take(total);

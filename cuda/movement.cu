@@ -3,6 +3,7 @@
 #include "cuda/bf16.cuh"
 #include "cuda/cuda_backend.h"
 #include "cuda/map.cuh"
+#include "cuda/pinned.h"
 #include "cuda/strided.cuh"
 
 namespace heft {
@@ -33,13 +34,6 @@ void fill_in_bf16(Tensor& x, double value) {
   cuda::for_each("fill", x.numel(), [=] __device__(std::int64_t i) { p[i] = v; });
 }
 
-std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
-
-void check_not_captured() {
-  if (cuda::capturing())
-    throw DeviceError("cuda", "expected a captured step to leave its tensors on the GPU; got a copy from or to the CPU");
-}
-
 // Memory of the CPU that is not pinned is read before the call returns.
 void to_gpu(const Tensor& source, Tensor& target) {
   const Tensor dense = source.contiguous().astype(target.dtype());
@@ -50,8 +44,8 @@ void to_gpu(const Tensor& source, Tensor& target) {
     return;
   }
   if (target.numel() == 0) return;
-  check_not_captured();
-  HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), dense.raw(), bytes_of(target), cudaMemcpyHostToDevice, cuda::stream()));
+  cuda::check_not_captured();
+  HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), dense.raw(), cuda::bytes_of(target), cudaMemcpyHostToDevice, cuda::stream()));
 }
 
 void from_gpu(const Tensor& source, Tensor& target) {
@@ -63,8 +57,8 @@ void from_gpu(const Tensor& source, Tensor& target) {
     return;
   }
   if (target.numel() == 0) return;
-  check_not_captured();
-  HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), dense.raw(), bytes_of(target), cudaMemcpyDeviceToHost, cuda::stream()));
+  cuda::check_not_captured();
+  HEFT_CUDA(cudaMemcpyAsync(target.mutable_raw(), dense.raw(), cuda::bytes_of(target), cudaMemcpyDeviceToHost, cuda::stream()));
   cuda::synchronize();
 }
 

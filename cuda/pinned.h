@@ -6,9 +6,12 @@
 
 #include <cstddef>
 
+#include "core/tensor.h"
 #include "cuda/status.h"
 
 namespace heft::cuda {
+
+inline std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
 
 struct Event {
   Event() { HEFT_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming)); }

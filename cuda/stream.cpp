@@ -74,6 +74,11 @@ bool capturing() {
   return status != cudaStreamCaptureStatusNone;
 }
 
+void check_not_captured() {
+  check<DeviceError>(!capturing(), "cuda",
+                     "expected a captured step to leave its tensors on the GPU; got a copy from or to the CPU");
+}
+
 void check_status(cudaError_t status, const char* call) {
   if (status != cudaSuccess) [[unlikely]]
     fail<DeviceError>("cuda", "expected {} to succeed; got {}: {}", call, cudaGetErrorName(status), cudaGetErrorString(status));

@@ -19,5 +19,7 @@ cublasComputeType_t compute_type(Precision precision);
 bool waits_for_kernels();
 // Whether a graph is being captured: nothing may wait for the device then.
 bool capturing();
+// Throws DeviceError where one is: before what crosses to the CPU or from there.
+void check_not_captured();
 
 }  // namespace heft::cuda

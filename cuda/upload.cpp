@@ -13,6 +13,7 @@
 namespace heft {
 namespace {
 
+using cuda::bytes_of;
 using cuda::Event;
 using cuda::Pinned;
 
@@ -60,8 +61,6 @@ class Uploads {
 
  private:
   static constexpr std::size_t kCallsKept = 16;  // of a target that nobody holds: batches of another size have come
-
-  static std::size_t bytes_of(const Tensor& x) { return static_cast<std::size_t>(x.numel()) * size_of(x.dtype()); }
 
   Pinned& pinned_for(std::size_t bytes) {
     for (const auto& one : pinned_) {

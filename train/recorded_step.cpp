@@ -82,7 +82,6 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
   opt_.before_replay();
   entry.counters = counters_of(net_);
   const auto before = values_of(entry.counters);
-  const std::vector<std::int64_t> updated = opt_.updates();
   const RandomState random = random_state();
   const std::vector<optim::ParameterState> states = opt_.parameter_states();
   try {
@@ -99,7 +98,7 @@ bool RecordedStep::record(Recorded& entry, const Work& work) {
   for (std::size_t i = 0; i < before.size(); ++i)
     for (std::size_t k = 0; k < before[i].size(); ++k) entry.counted[i][k] -= before[i][k];
   entry.updates = opt_.updates();
-  for (std::size_t i = 0; i < updated.size(); ++i) entry.updates[i] -= updated[i];
+  for (std::size_t i = 0; i < states.size(); ++i) entry.updates[i] -= states[i].steps;
   entry.places = places_of(net_, opt_);
   entry.batch = opt_.reduction().device_batch();
   entry.recording->replay();
